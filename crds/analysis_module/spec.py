@@ -1,0 +1,397 @@
+"""What a user asks of one module: the `spec` of an AnalysisModule as frozen types.
+
+Every field carries, as data, the change class that an edit of it has on running workers and the bounds
+that reading checks. JSON names are the camelCase of the attribute names. Defaults here are the defaults
+of the CRD's schema.
+"""
+
+import dataclasses
+import enum
+from collections.abc import Mapping
+from typing import Any
+
+
+class Change(enum.IntEnum):
+    """How strongly an edit of a field disturbs running workers; the strongest edited field decides."""
+
+    NONE = 0
+    HOT = 1
+    ROLLING = 2
+    RECREATE = 3
+
+
+class Scope(enum.StrEnum):
+    """Whose data a topic's records are: one station's, or every station's."""
+
+    STATION = "Station"
+    GLOBAL = "Global"
+
+
+class Padding(enum.StrEnum):
+    """How a window shorter than its size is filled (seed system 5.2)."""
+
+    ZERO = "Zero"
+    LINEAR = "Linear"
+    FORWARD = "Forward"
+    MISSING = "Missing"
+
+
+class TriggerPolicy(enum.StrEnum):
+    """Which records of a station get a callback of their own."""
+
+    EVERY_RECORD = "EveryRecord"
+    LATEST = "Latest"
+    INTERVAL = "Interval"
+
+
+class Routing(enum.StrEnum):
+    """Which partitions a shard reads: all of them, or only those numbered like its slots."""
+
+    FILTERED = "Filtered"
+    ALIGNED = "Aligned"
+
+
+class Delivery(enum.StrEnum):
+    """The guarantee of the outputs."""
+
+    AT_LEAST_ONCE = "AtLeastOnce"
+    EXACTLY_ONCE = "ExactlyOnce"
+
+
+class InputFormat(enum.StrEnum):
+    """What a callback gets as a window: a read-only view on numpy columns, or a plain list."""
+
+    NUMPY = "numpy"
+    LIST = "list"
+
+
+class SecurityProtocol(enum.StrEnum):
+    """Kafka's `security.protocol`."""
+
+    PLAINTEXT = "PLAINTEXT"
+    SSL = "SSL"
+    SASL_PLAINTEXT = "SASL_PLAINTEXT"
+    SASL_SSL = "SASL_SSL"
+
+
+class SaslMechanism(enum.StrEnum):
+    """Kafka's `sasl.mechanism`."""
+
+    PLAIN = "PLAIN"
+    SCRAM_SHA_256 = "SCRAM-SHA-256"
+    SCRAM_SHA_512 = "SCRAM-SHA-512"
+    OAUTHBEARER = "OAUTHBEARER"
+
+
+class AutoOffsetReset(enum.StrEnum):
+    """Where a slot without progress starts to read."""
+
+    EARLIEST = "earliest"
+    LATEST = "latest"
+
+
+class Envelope(enum.StrEnum):
+    """Names used in an output record (seed system 5.4)."""
+
+    STANDARD = "standard"
+    V1_0 = "v1.0"
+
+
+class Profile(enum.StrEnum):
+    """Which names of the catalogue's fields are the keys of `module_input` (seed system 2.3)."""
+
+    STANDARD = "standard"
+    V1_1 = "v1.1"
+
+
+class LogFormat(enum.StrEnum):
+    """The guide's text lines, or one JSON object a line."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class LogLevel(enum.StrEnum):
+    """The least severe lines that are written."""
+
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+
+
+class TopicStyle(enum.StrEnum):
+    """How a module's name is spelt in its output topic (seed system 3.1)."""
+
+    HYPHEN = "hyphen"
+    UNDERSCORE = "underscore"
+
+
+class Dtype(enum.StrEnum):
+    """The width of a numeric column."""
+
+    FLOAT64 = "float64"
+    FLOAT32 = "float32"
+
+
+NAME_PATTERN = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,98}[A-Za-z0-9])?"
+TOPIC_PATTERN = r"[A-Za-z0-9._-]{1,249}"  # Kafka's legal topic names
+DNS_NAME_PATTERN = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"  # names of Kubernetes objects
+KEY_PATTERN = r"\.?[A-Za-z0-9_-][A-Za-z0-9._-]{0,251}"  # keys of a Secret or ConfigMap; never ".."
+VARIABLE_PATTERN = r"[A-Za-z_][A-Za-z0-9_]{0,254}"
+FUNCTION_PATTERN = r"[A-Za-z_]\w{0,254}"
+ENTRYPOINT_PATTERN = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
+
+
+STATION_ID_FIELDS = ("stationId", "hostId", "meterId", "station_id", "host_id", "hostCode", "meter_id")
+"""Where a record's station id is looked for (seed system 2.1), in order."""
+
+REMAINING_FIELDS = "..."
+"""In an input's fields: the catalogue's remaining ones."""
+
+
+def setting(
+    default: Any = dataclasses.MISSING,
+    *,
+    change: Change,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    pattern: str | None = None,
+    comma: bool = False,
+    doc: str = "",
+) -> Any:
+    """A field of the resource: its default, change class, bounds and one line for the reference.
+
+    `minimum` and `maximum` bound a number, or the length of a text: 1 to 1024 if not said. `pattern` must
+    match the whole of a text, or of each text in a list. `comma` takes one text with commas as a list.
+    """
+    metadata = {"change": change, "minimum": minimum, "maximum": maximum, "pattern": pattern, "doc": doc}
+    metadata["comma"] = comma
+    if isinstance(default, type):
+        return dataclasses.field(default_factory=default, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+HOT, ROLLING, RECREATE, NONE = Change.HOT, Change.ROLLING, Change.RECREATE, Change.NONE
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SecretSource:
+    """Where a secret's text is read from; exactly one of: a Secret's key, a file, an environment variable."""
+
+    secret_name: str | None = setting(
+        None, change=ROLLING, pattern=DNS_NAME_PATTERN, doc="Name of a Secret in the module's namespace."
+    )
+    key: str | None = setting(None, change=ROLLING, pattern=KEY_PATTERN, doc="Key in that Secret.")
+    file: str | None = setting(None, change=ROLLING, doc="Path of a file that holds the text.")
+    env: str | None = setting(
+        None, change=ROLLING, pattern=VARIABLE_PATTERN, doc="Environment variable of the worker."
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Security:
+    """How a worker proves who it is to Kafka, and how it knows the brokers."""
+
+    protocol: SecurityProtocol = setting(SecurityProtocol.PLAINTEXT, change=ROLLING)
+    mechanism: SaslMechanism | None = setting(None, change=ROLLING, doc="Needed with SASL_*.")
+    username: SecretSource | None = setting(None, change=ROLLING)
+    password: SecretSource | None = setting(None, change=ROLLING)
+    token: SecretSource | None = setting(None, change=ROLLING, doc="Bearer token, for OAUTHBEARER.")
+    ca: SecretSource | None = setting(None, change=ROLLING, doc="CA certificates, PEM.")
+    certificate: SecretSource | None = setting(None, change=ROLLING, doc="Client certificate, PEM.")
+    private_key: SecretSource | None = setting(None, change=ROLLING, doc="Client key, PEM.")
+    check_hostname: bool = setting(True, change=ROLLING)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Kafka:
+    """The cluster, the group whose progress this module keeps, and client settings by the guide's names."""
+
+    bootstrap_servers: tuple[str, ...] = setting(
+        (), change=ROLLING, comma=True, doc="host:port, one or more."
+    )
+    group_id: str | None = setting(None, change=RECREATE, pattern=NAME_PATTERN, doc="Default: the module.")
+    auto_offset_reset: AutoOffsetReset = setting(AutoOffsetReset.LATEST, change=ROLLING)
+    security: Security = setting(Security, change=ROLLING)
+    consumer: Mapping[str, Any] = setting(dict, change=ROLLING, doc="Overrides, the guide's names.")
+    producer: Mapping[str, Any] = setting(dict, change=ROLLING, doc="Overrides, the guide's names.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stations:
+    """Which stations the module runs for: ids or globs; an empty include means all."""
+
+    include: tuple[str, ...] = setting((), change=HOT)
+    exclude: tuple[str, ...] = setting((), change=HOT)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StationKey:
+    """How a record names its station: the first present field, and optionally `via` another topic."""
+
+    fields: tuple[str, ...] = setting(
+        STATION_ID_FIELDS, change=HOT, doc="The first that is not null or empty."
+    )
+    via: str | None = setting(
+        None, change=HOT, pattern=TOPIC_PATTERN, doc="Topic whose records lead from device ids to stationId."
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Input:
+    """One topic that the module reads; what is absent comes from the catalogue."""
+
+    topic: str = setting(change=HOT, pattern=TOPIC_PATTERN)
+    fields: tuple[str, ...] | None = setting(None, change=HOT, doc="'...' = the catalogue's remaining ones.")
+    arrays: tuple[str, ...] = setting((), change=HOT, doc="Fields whose value is a list by nature.")
+    aliases: Mapping[str, tuple[str, ...]] = setting(dict, change=HOT, doc="Other names a field comes under.")
+    dtypes: Mapping[str, Dtype] = setting(
+        dict, change=HOT, doc="Width of a numeric field: float64 if not said."
+    )
+    window_size: int | None = setting(None, change=HOT, minimum=1, maximum=10_000_000)
+    station_key: StationKey = setting(StationKey, change=HOT)
+    scope: Scope | None = setting(None, change=HOT)
+    trigger: bool | None = setting(None, change=HOT, doc="Default: true, false for a Global topic.")
+    padding: Padding | None = setting(None, change=HOT, doc="Default: the module's.")
+    routing: Routing | None = setting(None, change=ROLLING, doc="Default: the module's.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Dependency:
+    """A module whose outputs are joined, newest last."""
+
+    module: str = setting(change=HOT, pattern=NAME_PATTERN)
+    topic: str | None = setting(
+        None, change=HOT, pattern=TOPIC_PATTERN, doc="Default: that module's output topic."
+    )
+    window_size: int = setting(12, change=HOT, minimum=1, maximum=10_000)
+    trigger: bool = setting(True, change=HOT)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Trigger:
+    """When a callback runs."""
+
+    policy: TriggerPolicy = setting(TriggerPolicy.EVERY_RECORD, change=HOT)
+    interval_seconds: float | None = setting(None, change=HOT, minimum=0.001, maximum=86_400)
+    required_topics: tuple[str, ...] = setting((), change=HOT, doc="No callback until each has a record.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ConfigMapRef:
+    """A file in a ConfigMap, mounted into the worker."""
+
+    name: str = setting(change=HOT, pattern=DNS_NAME_PATTERN)
+    key: str = setting("callback.py", change=HOT, pattern=KEY_PATTERN)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Callback:
+    """The user's function; at most one of entrypoint, config_map_ref, file, source. None: inputs go out."""
+
+    entrypoint: str | None = setting(None, change=HOT, pattern=ENTRYPOINT_PATTERN, doc="pkg.mod:function")
+    config_map_ref: ConfigMapRef | None = setting(None, change=HOT)
+    file: str | None = setting(None, change=HOT, doc="Path of a Python file.")
+    source: str | None = setting(None, change=HOT, maximum=1_000_000, doc="Python text that defines it.")
+    function: str = setting(
+        "callback", change=HOT, pattern=FUNCTION_PATTERN, doc="Its name in the file or source."
+    )
+    timeout_seconds: float = setting(60.0, change=HOT, minimum=0.001, maximum=86_400)
+    concurrency: int = setting(32, change=HOT, minimum=1, maximum=1024)
+    input_format: InputFormat = setting(InputFormat.NUMPY, change=HOT)
+    parameters: Mapping[str, Any] = setting(dict, change=HOT, doc="Handed to the callback as `parameters`.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Output:
+    """Where results go; the record's key is the station id."""
+
+    enabled: bool = setting(True, change=HOT)
+    topic: str | None = setting(None, change=HOT, pattern=TOPIC_PATTERN)
+    topic_style: TopicStyle | None = setting(
+        None, change=HOT, doc="Default: hyphen; underscore in the profile v1.1."
+    )
+    envelope: Envelope = setting(Envelope.STANDARD, change=HOT)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Breaker:
+    """Per-station circuit breaker: after `failures` in a row, no call for `open_seconds`, then one probe."""
+
+    failures: int = setting(0, change=HOT, minimum=0, maximum=1_000_000, doc="0 = never opens.")
+    open_seconds: float = setting(60.0, change=HOT, minimum=0.001, maximum=86_400)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Errors:
+    """What happens when a callback raises, or a record is bad."""
+
+    retries: int = setting(0, change=HOT, minimum=0, maximum=100)
+    backoff_seconds: float = setting(1.0, change=HOT, minimum=0.0, maximum=3_600)
+    max_backoff_seconds: float = setting(30.0, change=HOT, minimum=0.0, maximum=86_400)
+    breaker: Breaker = setting(Breaker, change=HOT)
+    dead_letter_topic: str | None = setting(
+        None, change=HOT, pattern=TOPIC_PATTERN, doc="Default: <groupId>-dead-letters."
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Partitioning:
+    """How stations are owned."""
+
+    slots: int = setting(64, change=RECREATE, minimum=1, maximum=4096)
+    routing: Routing = setting(Routing.FILTERED, change=ROLLING)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Autoscaling:
+    """Bounds and target of the number of workers."""
+
+    min_replicas: int = setting(1, change=NONE, minimum=1, maximum=1000)
+    max_replicas: int = setting(1, change=NONE, minimum=1, maximum=1000)
+    target_lag: int = setting(10_000, change=NONE, minimum=1, maximum=1_000_000_000_000)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Workers:
+    """The pods that run the module."""
+
+    replicas: int = setting(1, change=NONE, minimum=0, maximum=1000)
+    image: str | None = setting(None, change=ROLLING)
+    resources: Mapping[str, Any] = setting(dict, change=ROLLING)
+    pod_template: Mapping[str, Any] = setting(dict, change=ROLLING)
+    autoscaling: Autoscaling | None = setting(None, change=NONE)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Observability:
+    """Logs and metrics of the workers."""
+
+    log_level: LogLevel = setting(LogLevel.INFO, change=HOT)
+    log_format: LogFormat = setting(LogFormat.TEXT, change=HOT)
+    per_station_series: bool = setting(False, change=HOT)
+    max_station_series: int = setting(100, change=HOT, minimum=0, maximum=100_000)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModuleSpec:
+    """The whole `spec` of an AnalysisModule."""
+
+    module: str = setting(change=RECREATE, pattern=NAME_PATTERN)
+    profile: Profile = setting(Profile.STANDARD, change=ROLLING)
+    kafka: Kafka = setting(Kafka, change=ROLLING)
+    stations: Stations = setting(Stations, change=HOT)
+    inputs: tuple[Input, ...] | None = setting(None, change=HOT, doc="Default: the catalogue's.")
+    dependencies: tuple[Dependency, ...] | None = setting(None, change=HOT, doc="Default: the catalogue's.")
+    padding: Padding = setting(Padding.ZERO, change=HOT)
+    trigger: Trigger = setting(Trigger, change=HOT)
+    callback: Callback = setting(Callback, change=HOT)
+    output: Output = setting(Output, change=HOT)
+    delivery: Delivery = setting(Delivery.AT_LEAST_ONCE, change=ROLLING)
+    errors: Errors = setting(Errors, change=HOT)
+    expire_after_seconds: float = setting(600.0, change=HOT, minimum=0.001, maximum=1_000_000_000)
+    partitioning: Partitioning = setting(Partitioning, change=RECREATE)
+    workers: Workers = setting(Workers, change=NONE)
+    observability: Observability = setting(Observability, change=HOT)
+    suspend: bool = setting(False, change=NONE)

@@ -1,0 +1,92 @@
+"""What all tests share: the tiers, and real Kafka clusters, each started once in a run when asked for."""
+
+import contextlib
+import os
+import time
+import warnings
+from collections.abc import Iterator
+
+import pytest
+
+with warnings.catch_warnings():
+    # kafka-python 3.0 reads its schemas by a call that Python 3.11 and 3.12 deprecate (and 3.13 does not).
+    warnings.filterwarnings("ignore", r"(read|open)_text is deprecated", DeprecationWarning)
+    from tests.infrastructure import kafka_cluster, kafka_tools, programs, tiers
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Registers the tiers as marks, and the report on them."""
+    for tier, meaning in tiers.TIERS.items():
+        config.addinivalue_line("markers", f"{tier}: {meaning}")
+    config.pluginmanager.register(tiers.TierReport(), "tiers")
+
+
+@pytest.fixture(scope="session")
+def kafka(pytestconfig: pytest.Config) -> Iterator[kafka_cluster.KafkaEndpoint]:
+    """One broker for the whole run; if KAFKA_BOOTSTRAP_SERVERS is set that cluster, nothing is started."""
+    users_own = _users_own_cluster()
+    if users_own:
+        yield kafka_cluster.KafkaEndpoint(users_own)
+    else:
+        with _running(pytestconfig, kafka_cluster.KafkaCluster()) as cluster:
+            yield kafka_cluster.KafkaEndpoint(cluster.bootstrap_servers)
+
+
+@pytest.fixture(scope="session")
+def kafka_secured(pytestconfig: pytest.Config) -> Iterator[kafka_cluster.KafkaCluster]:
+    """One broker for the whole run that has SASL and TLS listeners beside the plain one."""
+    _only_without_a_users_cluster()
+    with _running(pytestconfig, kafka_cluster.KafkaCluster(secured=True)) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def kafka_trio_for_all(pytestconfig: pytest.Config) -> Iterator[kafka_cluster.KafkaCluster]:
+    """Three brokers for the whole run; tests ask for `kafka_trio`."""
+    _only_without_a_users_cluster()
+    with _running(pytestconfig, kafka_cluster.KafkaCluster(brokers=3)) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def kafka_trio(kafka_trio_for_all: kafka_cluster.KafkaCluster) -> kafka_cluster.KafkaCluster:
+    """Three brokers, all of them running when the test begins, whatever the test before killed."""
+    kafka_trio_for_all.restore()
+    return kafka_trio_for_all
+
+
+@pytest.fixture(scope="session")
+def topic_factory(kafka: kafka_cluster.KafkaEndpoint) -> Iterator[kafka_tools.TopicFactory]:
+    """Makes topics on the shared broker; on a cluster that is the user's they are deleted at the end."""
+    factory = kafka_tools.TopicFactory(kafka.bootstrap_servers)
+    yield factory
+    if factory.made and _users_own_cluster():
+        kafka_tools.delete_topics(kafka.bootstrap_servers, factory.made)
+
+
+def _users_own_cluster() -> str:
+    return os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "")
+
+
+def _only_without_a_users_cluster() -> None:
+    if _users_own_cluster():
+        pytest.skip("these tests need brokers of their own: unset KAFKA_BOOTSTRAP_SERVERS")
+
+
+@contextlib.contextmanager
+def _running(
+    config: pytest.Config, cluster: kafka_cluster.KafkaCluster
+) -> Iterator[kafka_cluster.KafkaCluster]:
+    """The started cluster, progress shown; without Java or Maven its tests are reported as not run."""
+    started = time.monotonic()
+    capture = config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
+        try:
+            cluster.start()
+        except programs.Unavailable as problem:
+            pytest.skip(str(problem))
+        programs.announce(f"\nKafka at {cluster.bootstrap_servers} after {time.monotonic() - started:.1f} s")
+    try:
+        yield cluster
+    finally:
+        cluster.stop()

@@ -1,0 +1,1 @@
+"""The worker: sliding windows per station and topic, callbacks, outputs."""

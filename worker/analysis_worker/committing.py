@@ -1,0 +1,146 @@
+"""Progress to Kafka: what is done, per slot, and the lowest of it to the consumer group for lag tools."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable, Mapping
+
+from analysis_worker.engine import progress
+from analysis_worker.engine.engine import Engine
+from analysis_worker.engine.records import TopicPartition
+from analysis_worker.feeding import Feed
+from analysis_worker.kafka import outbox, ports, progress_log
+
+log = logging.getLogger(__name__)
+
+Left = Mapping[TopicPartition, tuple[int, dict[int, progress.Pending]]]
+_FLOOR_SECONDS = 20.0
+
+
+class Committer:
+    """Writes progress records; knows the newest of every slot it wrote."""
+
+    def __init__(self, engine: Engine, box: outbox.Outbox, *, topic: str, owner: str) -> None:
+        self.epoch = 0
+        self.committed_at: float | None = None
+        self.commits = 0
+        self._engine = engine
+        self._box = box
+        self._topic = topic
+        self._owner = owner
+        self._written: dict[int, progress_log.SlotProgress] = {}
+        self._floors: dict[int, dict[TopicPartition, int]] = {}
+        self._floors_at = -_FLOOR_SECONDS
+        self._group_warned = False
+
+    def remember(self, held: Mapping[int, progress_log.SlotProgress]) -> None:
+        """What the progress topic already says."""
+        self._written.update(held)
+
+    async def commit(self, feeds: Iterable[Feed]) -> None:
+        """Write what has moved since the last time; returns when Kafka has it."""
+        feeds = list(feeds)
+        if any(feed.restoring for feed in feeds):
+            feeds = [feed for feed in feeds if not feed.restoring]
+        offsets = _offsets(feeds)
+        moved = [self._progress(slot, offsets[slot]) for slot in offsets]
+        await self._write([entry for entry in moved if self._written.get(entry.slot) != entry])
+        for feed in feeds:
+            await self._commit_group(feed)
+        self.committed_at = time.time()
+        self.commits += 1
+
+    def _progress(self, slot: int, offsets: Mapping[TopicPartition, int]) -> progress_log.SlotProgress:
+        floors = self._current_floors().get(slot, {})
+        shared = self._current_floors().get(-1, {})
+        return progress_log.SlotProgress(
+            slot=slot,
+            owner=self._owner,
+            epoch=self.epoch,
+            offsets=offsets,
+            floors={**shared, **floors},
+        )
+
+    def _current_floors(self) -> Mapping[int, Mapping[TopicPartition, int]]:
+        """An older floor is only a longer replay, so they are looked up now and then."""
+        if time.monotonic() - self._floors_at > _FLOOR_SECONDS:
+            self._floors_at = time.monotonic()
+            self._floors = {
+                slot: {TopicPartition(*place): offset for place, offset in floors.items()}
+                for slot, floors in self._engine.floors().items()
+            }
+        return self._floors
+
+    async def initial(self, feed: Feed) -> None:
+        """Keep where new slots start, before a record is taken: a crash must not move `latest` on."""
+        entries = []
+        for slot in feed.reader.slots:
+            if slot not in self._written:
+                offsets = {p: part.resume[slot] for p, part in feed.parts.items() if slot in part.resume}
+                floors = {p: part.progress.position for p, part in feed.parts.items() if slot in part.resume}
+                entries.append(progress_log.SlotProgress(slot, self._owner, self.epoch, offsets, floors))
+        await self._write(entries)
+
+    async def release(self, left: Left, slots: Iterable[int], within_seconds: float) -> bool:
+        """Wait until lost slots have nothing pending, then say how far they got and let go of them."""
+        deadline = time.monotonic() + within_seconds
+        slots = sorted(slots)
+        while any(pending for _, pendings in left.values() for pending in pendings.values()):
+            if time.monotonic() > deadline:
+                break
+            await asyncio.sleep(0.01)
+        entries = []
+        for slot in slots:
+            offsets = {
+                place: next(iter(pendings[slot]), position)
+                for place, (position, pendings) in left.items()
+                if slot in pendings
+            }
+            floors = {**self._floors.get(-1, {}), **self._floors.get(slot, {})}
+            entries.append(
+                progress_log.SlotProgress(slot, self._owner, self.epoch, offsets, floors, released=True)
+            )
+        await self._write(entries)
+        return time.monotonic() <= deadline
+
+    def refresh_floors(self) -> None:
+        """Look the floors up anew before slots are released."""
+        self._floors_at = -_FLOOR_SECONDS
+        self._current_floors()
+
+    async def _write(self, entries: Iterable[progress_log.SlotProgress]) -> None:
+        acknowledged = asyncio.Event()
+        entries = list(entries)
+        left = len(entries)
+
+        def done() -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                acknowledged.set()
+
+        for entry in entries:
+            self._written[entry.slot] = entry
+            self._box.put(entry.message(self._topic), done)
+        if entries:
+            await acknowledged.wait()
+
+    async def _commit_group(self, feed: Feed) -> None:
+        lowest = {place: part.progress.lowest() for place, part in feed.parts.items()}
+        try:
+            await feed.source.commit(lowest)
+            self._group_warned = False
+        except (ports.KafkaUnavailable, ports.KafkaRefused) as error:
+            if not self._group_warned:
+                log.warning("the group's offsets, kept for lag tools only, were not committed: %s", error)
+            self._group_warned = True
+
+
+def _offsets(feeds: Iterable[Feed]) -> dict[int, dict[TopicPartition, int]]:
+    """Next offset of each slot in each partition, from whichever feed brings it."""
+    offsets: dict[int, dict[TopicPartition, int]] = {}
+    for feed in feeds:
+        for place, part in feed.parts.items():
+            for slot in part.progress.pending:
+                offsets.setdefault(slot, {})[place] = part.progress.next_offset(slot)
+    return offsets

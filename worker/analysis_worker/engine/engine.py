@@ -1,0 +1,284 @@
+"""The stations that a worker owns and their windows, for one module.
+
+It holds no Kafka position: `intake` brings records to it. Time is an argument, in ms since the epoch.
+"""
+
+import dataclasses
+import fnmatch
+from collections.abc import Iterable, Mapping, Sequence
+
+from analysis_module import slots as slot_math
+from analysis_module import spec, wiring
+from analysis_worker.engine import layout as layouts
+from analysis_worker.engine import segments
+from analysis_worker.engine.records import Row
+from analysis_worker.engine.stations import Station
+from analysis_worker.engine.windows import Head, TopicWindow
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EngineSettings:
+    """What the engine needs of a module: wiring, field readers per input, and who may be a station."""
+
+    wiring: wiring.Wiring
+    readers: tuple[tuple[segments.FieldReader, ...], ...]
+    slots: int
+    expire_after_ms: int = 600_000
+    required_topics: tuple[str, ...] = ()
+    stations: spec.Stations = dataclasses.field(default_factory=spec.Stations)
+
+
+class Engine:
+    """All stations of a worker."""
+
+    def __init__(self, settings: EngineSettings, owned_slots: Iterable[int] = ()) -> None:
+        self.settings = settings
+        self.layout = layouts.layout_of(settings.wiring)
+        self.owned_slots = set(owned_slots)
+        self.stations: dict[str, Station] = {}
+        self.devices: dict[str, dict[str, str]] = {}  # via topic -> device id -> station id
+        self.expired = 0
+        self.version = 0  # grows when an id may lead to another station than before
+        self._global_windows: dict[int, TopicWindow] = {}
+        self._required: tuple[int, ...] = ()
+        self._follow_settings()
+
+    def _follow_settings(self) -> None:
+        self.global_inputs = frozenset(layouts.global_inputs(self.layout))
+        self._required = tuple(self.layout.topics.index(topic) for topic in self.settings.required_topics)
+        self._via_inputs = tuple(
+            (index, source.station_key.via)
+            for index, source in enumerate(self.settings.wiring.inputs)
+            if source.station_key.via is not None
+        )
+
+    # -- who is a station ------------------------------------------------------------------------
+
+    def slot_of(self, station_id: str) -> int:
+        """The slot of a station id."""
+        return slot_math.slot_of(station_id, self.settings.slots)
+
+    def admits(self, station_id: str) -> bool:
+        """Whether the module runs for this station at all."""
+        chosen = self.settings.stations
+        if chosen.include and not any(fnmatch.fnmatchcase(station_id, glob) for glob in chosen.include):
+            return False
+        return not any(fnmatch.fnmatchcase(station_id, glob) for glob in chosen.exclude)
+
+    def station(self, station_id: str, now_ms: int, *, unclaimed: bool = False) -> Station | None:
+        """The station of this id, made if it is new; None if another shard's or not admitted.
+
+        An `unclaimed` device is kept by every shard, until a `via` topic says whose it is; only the owner
+        of its slot runs callbacks for it.
+        """
+        found = self.stations.get(station_id)
+        if found is not None:
+            return found
+        slot = self.slot_of(station_id)
+        owned = slot in self.owned_slots
+        if not (owned or unclaimed) or not self.admits(station_id):
+            return None
+        inputs = len(self.layout.inputs)
+        station = Station(
+            station_id, slot, inputs=inputs, dependencies=len(self.layout.dependencies), owned=owned
+        )
+        for index, window in self._global_windows.items():
+            station.heads[index] = window.head
+        station.last_seen = now_ms
+        self.stations[station_id] = station
+        return station
+
+    def claimant(self, via: str, device: str) -> str | None:
+        """The station that a device belongs to, None while no record of the `via` topic named it."""
+        return self.devices.get(via, {}).get(device)
+
+    def learn(self, via: str, station_id: str, devices: Iterable[str]) -> None:
+        """A `via` record names devices as a station's: re-file what came under their own ids."""
+        known = self.devices.setdefault(via, {})
+        for device in devices:
+            if device != station_id and known.get(device) != station_id:
+                known[device] = station_id
+                self.version += 1
+                self._refile(via, device, station_id)
+
+    def _refile(self, via: str, device: str, station_id: str) -> None:
+        origin = self.stations.get(device)
+        if origin is None:
+            return
+        target = self.station(station_id, origin.last_seen)
+        for index, topic in self._via_inputs:
+            window = origin.windows[index]
+            if topic != via or window is None:
+                continue
+            origin.windows[index] = origin.heads[index] = None
+            if target is not None:
+                self._absorb(target, index, window)
+        if not any(origin.windows) and not origin.in_flight and not origin.waiting:
+            del self.stations[device]
+
+    def _absorb(self, target: Station, index: int, window: TopicWindow) -> None:
+        held = target.windows[index]
+        if held is None:
+            target.windows[index], target.heads[index] = window, window.head
+        else:
+            target.heads[index] = held.absorb(window)
+
+    # -- what comes in ---------------------------------------------------------------------------
+
+    def new_window(self, station: Station, index: int) -> TopicWindow:
+        """The window of an input that had none for this station."""
+        source = self.layout.inputs[index]
+        window = station.windows[index] = TopicWindow(self.settings.readers[index], source.window_size)
+        return window
+
+    def append(self, station: Station, index: int, rows: Sequence[Row], *, replace: bool) -> TopicWindow:
+        """Rows of one record into a station's window of an input."""
+        window = station.windows[index] or self.new_window(station, index)
+        station.heads[index] = _appended(window, rows, replace=replace)
+        return window
+
+    def append_global(self, index: int, rows: Sequence[Row], *, replace: bool) -> TopicWindow:
+        """Rows of a Global record into the one window that every station shares."""
+        window = self._global_windows.get(index)
+        if window is None:
+            source = self.layout.inputs[index]
+            window = TopicWindow(self.settings.readers[index], source.window_size)
+            self._global_windows[index] = window
+        head = _appended(window, rows, replace=replace)
+        for station in self.stations.values():
+            station.heads[index] = head
+        return window
+
+    def append_output(self, station: Station, dependency: int, rows: Sequence[Row]) -> None:
+        """Envelopes of a dependency's output for a station; the newest stay."""
+        index = len(self.layout.inputs) + dependency
+        size = self.layout.dependencies[dependency].window_size
+        station.heads[index] = ((station.heads[index] or ()) + tuple(rows))[-size:]
+
+    def ready(self, station: Station) -> bool:
+        """Whether every required topic has a record."""
+        return all(station.heads[index] for index in self._required)
+
+    # -- what goes -------------------------------------------------------------------------------
+
+    def forget(self, station: Station) -> None:
+        """Drop a station: its windows go, a later record starts it anew."""
+        self.stations.pop(station.id, None)
+        self.version += 1
+
+    def expire(self, now_ms: int) -> list[Station]:
+        """Drop the stations that no topic brought anything for longer than the module's expiry."""
+        oldest = now_ms - self.settings.expire_after_ms
+        gone = [
+            s for s in self.stations.values() if s.last_seen < oldest and not s.in_flight and not s.waiting
+        ]
+        for station in gone:
+            self.forget(station)
+        self.expired += len(gone)
+        return gone
+
+    def own(self, slots: Iterable[int]) -> None:
+        """Slots become this worker's; devices kept unclaimed count as its own if they lie in them."""
+        self.owned_slots.update(slots)
+        for station in self.stations.values():
+            station.owned = station.slot in self.owned_slots
+        self.version += 1
+
+    def disown(self, slots: Iterable[int]) -> list[Station]:
+        """Slots are no longer this worker's: their stations go, and are returned."""
+        lost = set(slots)
+        self.owned_slots -= lost
+        gone = [station for station in self.stations.values() if station.slot in lost]
+        for station in gone:
+            del self.stations[station.id]
+        self.version += 1
+        return gone
+
+    # -- changes while running ---------------------------------------------------------------------
+
+    def reconfigure(self, settings: EngineSettings) -> None:
+        """Take new settings over without losing a record: windows grow or shrink, fields come and go."""
+        before = self.layout
+        self.settings, self.layout = settings, layouts.layout_of(settings.wiring)
+        moves = _moves(before, self.layout)
+        for index, window in list(self._global_windows.items()):
+            del self._global_windows[index]
+            if (target := moves.get(index)) is not None:
+                self._global_windows[target] = window
+                self._fit(window, target)
+        for station in list(self.stations.values()):
+            if self.admits(station.id):
+                self._refit(station, moves, before)
+            else:
+                del self.stations[station.id]
+        self._follow_settings()
+        self.version += 1
+
+    def _refit(self, station: Station, moves: Mapping[int, int], before: layouts.Layout) -> None:
+        windows, heads = station.windows, station.heads
+        station.windows = [None] * len(self.layout.inputs)
+        station.heads = [None] * len(self.layout.topics)
+        for old, new in moves.items():
+            if old < len(before.inputs):
+                station.windows[new] = window = windows[old]
+                station.heads[new] = self._fit(window, new) if window is not None else None
+            else:
+                size = self.layout.dependencies[new - len(self.layout.inputs)].window_size
+                station.heads[new] = (heads[old] or ())[-size:] or None
+        for index, window in self._global_windows.items():
+            station.heads[index] = window.head
+
+    def _fit(self, window: TopicWindow, index: int) -> Head:
+        readers, size = self.settings.readers[index], self.layout.inputs[index].window_size
+        return window.resize(size, readers)
+
+    # -- what a report or a checkpoint reads ------------------------------------------------------
+
+    def floors(self) -> dict[int, dict[tuple[str, int], int]]:
+        """Per slot and (topic, partition), the oldest offset that a rebuild of its windows may need.
+
+        Slot -1 stands for the Global windows.
+        """
+        floors: dict[int, dict[tuple[str, int], int]] = {}
+        for station in self.stations.values():
+            of_slot = floors.setdefault(station.slot, {})
+            for index, window in enumerate(station.windows):
+                if window is not None:
+                    _lower(of_slot, self.layout.topics[index], window)
+        for index, window in self._global_windows.items():
+            _lower(floors.setdefault(-1, {}), self.layout.topics[index], window)
+        return floors
+
+    def window_bytes(self) -> int:
+        """Bytes of all windows."""
+        own = sum(w.segment.nbytes for s in self.stations.values() for w in s.windows if w is not None)
+        return own + sum(window.segment.nbytes for window in self._global_windows.values())
+
+
+def _appended(window: TopicWindow, rows: Sequence[Row], *, replace: bool) -> Head | None:
+    if replace:
+        head = window.replace(rows)
+        return head if rows else None
+    head = window.head
+    for row in rows:
+        head = window.append(row)
+    return head
+
+
+def _moves(before: layouts.Layout, after: layouts.Layout) -> dict[int, int]:
+    """Old head index -> new head index, for each topic that stays, as the same kind of source."""
+    inputs, dependencies = len(before.inputs), len(after.inputs)
+    moves = {}
+    for old, topic in enumerate(before.topics):
+        if topic in after.topics:
+            new = after.topics.index(topic)
+            if (old < inputs) == (new < dependencies):
+                moves[old] = new
+    return moves
+
+
+def _lower(floors: dict[tuple[str, int], int], topic: str, window: TopicWindow) -> None:
+    for partition, offset in window.origins.floors().items():
+        key = (topic, partition)
+        if offset < floors.get(key, offset + 1):
+            floors[key] = offset

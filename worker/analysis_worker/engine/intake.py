@@ -1,0 +1,341 @@
+"""Records of one partition into windows, and the triggers they bring: the worker's innermost loop.
+
+A `PartitionIntake` knows how far the partition was taken, per slot, and what must not be taken (again):
+records before a slot's progress are muted (they fill windows, no callback), records of a slot that another
+reader still brings are skipped, and live records are held while windows are being restored.
+"""
+
+import dataclasses
+import enum
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from analysis_worker.engine import progress
+from analysis_worker.engine.engine import Engine
+from analysis_worker.engine.records import Arrival, Decoder, Record, Refusal, TopicPartition
+from analysis_worker.engine.stations import Station, Trigger
+
+
+class Kind(enum.Enum):
+    """What a topic's records are to the module."""
+
+    INPUT = enum.auto()
+    DEPENDENCY = enum.auto()
+    DEVICES = enum.auto()  # read for its device ids alone: a `via` topic that is no input
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TopicIntake:
+    """How one topic is taken. `index` is the input's or the dependency's; None for DEVICES."""
+
+    topic: str
+    kind: Kind
+    decoder: Decoder
+    index: int = 0
+    trigger: bool = True
+    shared: bool = False  # Global: every station's
+    via: str | None = None
+    teaches: bool = False  # its records name devices for some input's `via`
+    aligned: bool = False
+
+
+@dataclasses.dataclass(slots=True)
+class Taken:
+    """What a batch brought besides windows."""
+
+    triggers: list[Trigger] = dataclasses.field(default_factory=list)
+    refused: list["Refused"] = dataclasses.field(default_factory=list)
+    strays: list["Stray"] = dataclasses.field(default_factory=list)
+    muted: int = 0
+    foreign: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Refused:
+    """A record for the dead-letter topic; done when that has it."""
+
+    origin: TopicPartition
+    record: Record
+    refusal: Refusal
+    pending: progress.Pending
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stray:
+    """A record found in an Aligned partition that is not its slot's: to be passed on to its owner."""
+
+    origin: TopicPartition
+    record: Record
+    pending: progress.Pending
+
+
+class _Foreign:
+    """Stands in the lookup for an id that is another shard's, or not admitted."""
+
+    __slots__ = ()
+
+
+_FOREIGN = _Foreign()
+_MOST_FOREIGN = 200_000
+"""Ids remembered as foreign before the lookup starts anew: stray ids must not fill memory."""
+
+
+class PartitionIntake:
+    """One partition, as far as it was taken."""
+
+    def __init__(self, source: TopicIntake, partition: int, *, position: int, slots: Iterable[int]) -> None:
+        self.source = source
+        self.origin = TopicPartition(source.topic, partition)
+        self.progress = progress.PartitionProgress(position, slots)
+        self.resume: dict[int, int] = {}  # slot -> its first offset not yet done before a restart
+        self.skip: dict[int, int] = {}  # slot -> its first offset that is this reader's to take
+        self.held: list[tuple[Record, Arrival]] = []
+        self.restoring = False
+        self.caught_up = False
+        self.last_timestamp = 0
+        self.taken = 0
+        self.wrong_partition = 0
+
+    @property
+    def guarded(self) -> bool:
+        """Whether some slot's records need a look at their offset before they count."""
+        return self.restoring or bool(self.resume) or bool(self.skip)
+
+    @property
+    def restored(self) -> bool:
+        """Whether every record that was done before the restart is back in the windows."""
+        return not self.resume or self.progress.position >= max(self.resume.values())
+
+    def relax(self) -> None:
+        """Drop the guards that the position has passed."""
+        position = self.progress.position
+        self.resume = {slot: offset for slot, offset in self.resume.items() if offset > position}
+        self.skip = {slot: offset for slot, offset in self.skip.items() if offset > position}
+
+
+class Reader:
+    """Brings partitions' records to the engine, for the slots it has."""
+
+    def __init__(self, engine: Engine, slots: Iterable[int], *, keeps_unclaimed: bool = True) -> None:
+        self.engine = engine
+        self.slots = set(slots)
+        self.keeps_unclaimed = keeps_unclaimed
+        self._version = -1
+        self._lookups: dict[str | None, dict[Any, Station | _Foreign]] = {}
+
+    def take(self, part: PartitionIntake, records: Sequence[Record], now_ms: int) -> Taken:
+        """Take a batch in offset order: windows are up to date and progress begun when it returns."""
+        taken = Taken()
+        source = part.source
+        special = source.kind is not Kind.INPUT or source.shared or source.teaches or source.aligned
+        if not special and not part.guarded:
+            self._take_plain(part, records, now_ms, taken)
+        else:
+            for record in records:
+                self._take_one(part, record, now_ms, taken)
+            part.progress.position = records[-1].offset + 1
+            part.relax()
+        part.taken += len(records)
+        part.last_timestamp = records[-1].timestamp
+        return taken
+
+    def _take_plain(
+        self, part: PartitionIntake, records: Sequence[Record], now_ms: int, taken: Taken
+    ) -> None:
+        """The fast path: an input topic of stations, every slot live. Kept flat, for speed."""
+        source, engine = part.source, self.engine
+        index, origin, triggers, layout = source.index, part.origin, source.trigger, engine.layout
+        partition = origin.partition
+        decode, expiry = source.decoder.row, engine.settings.expire_after_ms
+        pending_of, lookup, add = part.progress.pending, self._lookup(source.via), taken.triggers.append
+        required, live = bool(engine.settings.required_topics), part.caught_up
+        for record in records:
+            offset = record.offset
+            part.progress.position = offset + 1
+            try:
+                row = decode(record.value)  # type: ignore[arg-type]
+                station = lookup[row.key0]
+            except (ValueError, TypeError, KeyError, RecursionError):
+                self._take_one(part, record, now_ms, taken)
+                lookup = self._lookup(source.via)
+                continue
+            if station.__class__ is not Station:
+                taken.foreign += 1
+                continue
+            seen = now_ms if live else min(record.timestamp, now_ms)
+            if seen - station.last_seen > expiry:
+                self._take_one(part, record, now_ms, taken)
+                lookup = self._lookup(source.via)
+                continue
+            if seen > station.last_seen:
+                station.last_seen = seen
+            window = station.windows[index] or engine.new_window(station, index)
+            station.heads[index] = window.append(row)
+            window.origins.note(partition, offset)
+            if triggers and (not required or engine.ready(station)) and station.owned:
+                pending = pending_of[station.slot]
+                pending[offset] = pending.get(offset, 0) + 1
+                add(Trigger(station, layout, origin, offset, record.timestamp, pending))
+
+    def _take_one(self, part: PartitionIntake, record: Record, now_ms: int, taken: Taken) -> None:
+        """One record of any shape, guards and all."""
+        part.progress.position = record.offset + 1
+        try:
+            if record.value is None:
+                raise Refusal("null_value", "the record has no value; send a JSON object")
+            arrivals = part.source.decoder.arrivals(record.value)
+        except Refusal as refusal:
+            self._refuse(part, record, refusal, taken)
+            return
+        for arrival in arrivals:
+            self._arrive(part, record, arrival, now_ms, taken)
+
+    def _refuse(self, part: PartitionIntake, record: Record, refusal: Refusal, taken: Taken) -> None:
+        # Every shard reads this record; the owner of the slot numbered like the partition reports it.
+        slot = part.origin.partition % self.engine.settings.slots
+        pending = part.progress.pending.get(slot)
+        done = record.offset < max(part.resume.get(slot, 0), part.skip.get(slot, 0))
+        if pending is None or done:
+            return
+        pending.begin(record.offset)
+        taken.refused.append(Refused(part.origin, record, refusal, pending))
+
+    def _arrive(
+        self, part: PartitionIntake, record: Record, arrival: Arrival, now_ms: int, taken: Taken
+    ) -> None:
+        source = part.source
+        if source.teaches and arrival.station_id is not None:
+            self._teach(source, arrival)
+        if source.kind is Kind.DEVICES:
+            return
+        if source.shared:
+            if part.restoring and source.trigger and record.offset >= min(part.resume.values(), default=0):
+                part.held.append((record, arrival))
+            else:
+                self._arrive_shared(part, record, arrival, taken)
+            return
+        station = self._station(source, arrival, now_ms)
+        if station is None:
+            taken.foreign += 1
+            return
+        slot = station.slot
+        if source.aligned and slot != part.origin.partition:
+            self._stray(part, record, taken)
+            return
+        if record.offset < part.skip.get(slot, 0):
+            return
+        if part.restoring and station.owned and record.offset >= part.resume.get(slot, 0):
+            part.held.append((record, arrival))
+            return
+        self._file(part, record, (station, arrival), now_ms, taken)
+
+    def _file(
+        self,
+        part: PartitionIntake,
+        record: Record,
+        found: tuple[Station, Arrival],
+        now_ms: int,
+        taken: Taken,
+    ) -> None:
+        station, arrival = found
+        source, engine = part.source, self.engine
+        seen = now_ms if part.caught_up else min(record.timestamp, now_ms)
+        if seen - station.last_seen > engine.settings.expire_after_ms and not station.in_flight:
+            engine.forget(station)
+            renewed = engine.station(station.id, seen, unclaimed=not station.owned)
+            if renewed is None:
+                return
+            station = renewed
+        station.last_seen = max(station.last_seen, seen)
+        if source.kind is Kind.DEPENDENCY:
+            engine.append_output(station, source.index, arrival.rows)
+        else:
+            window = engine.append(station, source.index, arrival.rows, replace=arrival.replace)
+            for _ in arrival.rows:
+                window.origins.note(part.origin.partition, record.offset)
+        self._trigger(part, record, station, taken)
+
+    def _trigger(self, part: PartitionIntake, record: Record, station: Station, taken: Taken) -> None:
+        pending = part.progress.pending.get(station.slot)
+        if pending is None or not station.owned:
+            return
+        if record.offset < part.resume.get(station.slot, 0):
+            taken.muted += 1
+            return
+        if not part.source.trigger or not self.engine.ready(station):
+            return
+        pending.begin(record.offset)
+        taken.triggers.append(
+            Trigger(station, self.engine.layout, part.origin, record.offset, record.timestamp, pending)
+        )
+
+    def _arrive_shared(self, part: PartitionIntake, record: Record, arrival: Arrival, taken: Taken) -> None:
+        engine = self.engine
+        window = engine.append_global(part.source.index, arrival.rows, replace=arrival.replace)
+        for _ in arrival.rows:
+            window.origins.note(part.origin.partition, record.offset)
+        for station in engine.stations.values():
+            self._trigger(part, record, station, taken)
+
+    def _teach(self, source: TopicIntake, arrival: Arrival) -> None:
+        for row in arrival.rows:
+            devices = source.decoder.devices(row)
+            if arrival.station_id is not None and devices:
+                self.engine.learn(source.topic, arrival.station_id, devices)
+
+    def _stray(self, part: PartitionIntake, record: Record, taken: Taken) -> None:
+        part.wrong_partition += 1
+        pending = part.progress.pending.get(part.origin.partition)
+        if pending is not None and record.offset >= part.resume.get(part.origin.partition, 0):
+            pending.begin(record.offset)
+            taken.strays.append(Stray(part.origin, record, pending))
+
+    def release_held(self, part: PartitionIntake, now_ms: int) -> Taken:
+        """The windows are restored: take the live records that were held meanwhile."""
+        taken = Taken()
+        held, part.held, part.restoring = part.held, [], False
+        for record, arrival in held:
+            if part.source.shared:
+                self._arrive_shared(part, record, arrival, taken)
+            elif (station := self._station(part.source, arrival, now_ms)) is not None:
+                self._file(part, record, (station, arrival), now_ms, taken)
+        return taken
+
+    # -- from ids to stations -----------------------------------------------------------------------
+
+    def _lookup(self, via: str | None) -> dict[Any, Station | _Foreign]:
+        if self._version != self.engine.version:
+            self._version = self.engine.version
+            self._lookups = {}
+        lookup = self._lookups.setdefault(via, {})
+        if len(lookup) > _MOST_FOREIGN + len(self.engine.stations):
+            lookup.clear()
+        return lookup
+
+    def _station(self, source: TopicIntake, arrival: Arrival, now_ms: int) -> Station | None:
+        """The station that a record's id leads to, if its slot is this reader's."""
+        raw_id = arrival.station_id or ""
+        lookup = self._lookup(source.via)
+        found = lookup.get(raw_id)
+        if found is None:
+            found = self._found(source, arrival, now_ms) or _FOREIGN
+            self._lookup(source.via)[raw_id] = found
+        return found if isinstance(found, Station) else None
+
+    def _found(self, source: TopicIntake, arrival: Arrival, now_ms: int) -> Station | None:
+        engine = self.engine
+        raw_id = arrival.station_id or ""
+        claimant = engine.claimant(source.via, raw_id) if source.via and arrival.device else None
+        station_id = claimant or raw_id
+        unclaimed = source.via is not None and arrival.device and claimant is None
+        slot = engine.slot_of(station_id)
+        if slot not in self.slots and (
+            slot in engine.owned_slots or not (unclaimed and self.keeps_unclaimed)
+        ):
+            return _aligned_stray(source, station_id, slot)
+        return engine.station(station_id, now_ms, unclaimed=unclaimed)
+
+
+def _aligned_stray(source: TopicIntake, station_id: str, slot: int) -> Station | None:
+    """In an Aligned topic even another shard's record needs a slot: it must be passed on if it strayed."""
+    return Station(station_id, slot, inputs=0, dependencies=0, owned=False) if source.aligned else None

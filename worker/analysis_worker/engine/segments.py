@@ -1,0 +1,161 @@
+"""The records of one topic of one station: rows as they came, then columns.
+
+A window is the end of a segment: a pair (segment, count). A segment only grows, and rows become column
+values in blocks or when a field is first read, so a pair taken earlier reads the same for ever; when a
+segment is full a new one begins with a copy of the newest records. Appending belongs to one thread;
+reading is safe from any.
+"""
+
+import operator
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from analysis_worker.engine import columns
+from analysis_worker.engine.records import ABSENT, Row
+
+BLOCK_ROWS = 64
+SMALL_WINDOW = 32
+"""Windows up to this size are carried over as rows: no column is built for a field nobody reads."""
+
+
+class FieldReader:
+    """Reads one declared field from rows: the first of its attributes that is present, else null."""
+
+    __slots__ = ("dtype", "first", "name", "others")
+
+    def __init__(self, name: str, attributes: Sequence[str], dtype: str = "float64") -> None:
+        self.name = name
+        self.dtype = dtype
+        self.first: Callable[[Row], Any] = operator.attrgetter(attributes[0])
+        self.others = tuple(operator.attrgetter(attribute) for attribute in attributes[1:])
+
+    def value(self, row: Row) -> Any:
+        """The field's value in `row`."""
+        value = self.first(row)
+        if value is not ABSENT:
+            return value
+        for other in self.others:
+            value = other(row)
+            if value is not ABSENT:
+                return value
+        return None
+
+    def values(self, rows: Sequence[Row]) -> list[Any]:
+        """The field's value in each of `rows`."""
+        values = list(map(self.first, rows))
+        if type(ABSENT) in set(map(type, values)):
+            return [self.value(row) for row in rows]
+        return values
+
+
+class Segment:
+    """An append-only run of records with one column per field."""
+
+    __slots__ = ("_lock", "capacity", "columns", "fields", "tail")
+
+    def __init__(self, fields: tuple[FieldReader, ...], capacity: int) -> None:
+        self.fields = fields
+        self.capacity = capacity
+        self.columns: list[columns.Column | None] = [None] * len(fields)
+        # (count of the records before the first kept row, rows): swapped as one, so readers need no lock.
+        self.tail: tuple[int, list[Row]] = (0, [])
+        self._lock = threading.Lock()
+
+    @property
+    def count(self) -> int:
+        """Records so far."""
+        base, rows = self.tail
+        return base + len(rows)
+
+    def column(self, field: int, count: int) -> columns.Column:
+        """The column of a field, holding at least the first `count` records."""
+        column = self.columns[field]
+        if column is not None and column.count >= count:
+            return column
+        with self._lock:
+            return self._filled(field, count)
+
+    def padded(self, field: int, front: float, *, missing: int, count: int) -> columns.Array | None:
+        """The first `count` records behind `missing` times `front`; None if they are not numbers."""
+        column = self.column(field, count)
+        if not isinstance(column, columns.NumberColumn):
+            return None
+        with self._lock:
+            return column.padded(front, missing=missing, stop=count)
+
+    def value(self, field: int, index: int) -> Any:
+        """The value of a field in record `index`."""
+        base, rows = self.tail
+        if index >= base:
+            return self.fields[field].value(rows[index - base])
+        return self.column(field, index + 1).value(index)
+
+    def settle(self) -> None:
+        """Move all rows into columns."""
+        count = self.count
+        with self._lock:
+            for field in range(len(self.fields)):
+                self._filled(field, count)
+            self.tail = (count, [])
+
+    def _filled(self, field: int, count: int) -> columns.Column:
+        column = self.columns[field]
+        filled = 0 if column is None else column.count
+        base, rows = self.tail
+        if column is not None and filled >= count:
+            return column
+        reader = self.fields[field]
+        values = reader.values(rows[filled - base : count - base])
+        if column is None:
+            column = columns.column_for(values, capacity=self.capacity, dtype=reader.dtype)
+        column = column.extend(values)
+        self.columns[field] = column
+        return column
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the columns and, roughly, of the rows not yet in them."""
+        kept = sum(column.nbytes for column in self.columns if column is not None)
+        return kept + len(self.tail[1]) * (100 + 60 * len(self.fields))
+
+
+def capacity_for(window_size: int) -> int:
+    """Records a segment holds before the newest are copied on: a little more than the window."""
+    return window_size + max(BLOCK_ROWS, window_size // 7)
+
+
+def successor(segment: Segment, window_size: int, fields: tuple[FieldReader, ...] | None = None) -> Segment:
+    """A new segment that begins with the newest `window_size` records of `segment`.
+
+    With other `fields`, columns are taken over by name and a new field is null in the records kept.
+    """
+    following = Segment(fields or segment.fields, capacity_for(window_size))
+    count = segment.count
+    start = max(0, count - window_size)
+    base, rows = segment.tail
+    if fields is None and window_size <= SMALL_WINDOW and start >= base:
+        following.tail = (0, rows[start - base :])
+        return following
+    segment.settle()
+    by_name = {reader.name: column for reader, column in zip(segment.fields, segment.columns, strict=True)}
+    for index, reader in enumerate(following.fields):
+        column = by_name.get(reader.name)
+        kept = columns.nulls(count - start, following.capacity) if column is None else None
+        following.columns[index] = kept or (column.tail(start, following.capacity) if column else None)
+    following.tail = (count - start, [])
+    return following
+
+
+def joined(first: Segment, second: Segment, window_size: int) -> Segment:
+    """A new segment: the newest records of `first`, then those of `second` (same fields)."""
+    joint = successor(first, window_size)
+    joint.settle()
+    second.settle()
+    start = max(0, second.count - window_size)
+    for index, column in enumerate(second.columns):
+        if column is not None:
+            held = joint.columns[index] or columns.nulls(joint.count, joint.capacity)
+            joint.columns[index] = held.extend(column.values(start, second.count))
+    joint.tail = (joint.count + second.count - start, [])
+    return joint

@@ -1,0 +1,314 @@
+"""What follows from a batch: triggers to callbacks, results to the outbox, offsets done when acknowledged.
+
+Lives on the worker's loop and never waits. Callbacks run in lanes elsewhere; what they cost (errors,
+retries, breakers, time) is settled here.
+"""
+
+import asyncio
+import collections
+import dataclasses
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
+
+from analysis_module import spec
+from analysis_worker.assembling import Assembly
+from analysis_worker.callbacks import breakers, calling, lanes, loading
+from analysis_worker.engine import intake, scheduling
+from analysis_worker.engine.stations import Station, Trigger
+from analysis_worker.kafka import dead_letters, encoding, outbox, ports
+from analysis_worker.observability.metrics import WorkerMetrics
+
+log = logging.getLogger(__name__)
+
+AfterOutput = Callable[[calling.Outcome], Any]
+"""Called, in a thread of its own, once an output is acknowledged."""
+
+
+@dataclasses.dataclass
+class StationRecord:
+    """What is told of a station beyond its windows."""
+
+    breaker: breakers.Breaker
+    last_callback: float | None = None
+    last_error: str | None = None
+
+
+class Flow:
+    """Runs one module's triggers."""
+
+    def __init__(
+        self,
+        assembly: Assembly,
+        callback: loading.LoadedCallback,
+        *,
+        box: outbox.Outbox,
+        metrics: WorkerMetrics,
+        after_output: AfterOutput | None = None,
+        callback_loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        self._box = box
+        self._metrics = metrics
+        self._after_output = after_output
+        self._callback_loop = callback_loop
+        self._loop = asyncio.get_running_loop()
+        self._retired: list[lanes.Lanes] = []
+        self._wake: asyncio.TimerHandle | None = None
+        self._stopping = False
+        self.records: dict[str, StationRecord] = {}
+        self.in_flight = 0
+        self.scheduler = scheduling.Scheduler()
+        self.configure(assembly, callback)
+
+    def configure(self, assembly: Assembly, callback: loading.LoadedCallback) -> None:
+        """Take a new spec or callback over: what is under way ends as it began, the rest runs anew."""
+        self.assembly = assembly
+        module_spec = assembly.module_spec
+        policy = module_spec.trigger
+        self.scheduler.policy = policy.policy
+        self.scheduler.interval_ms = int((policy.interval_seconds or 0) * 1000)
+        self._retries = module_spec.errors
+        for record in self.records.values():
+            record.breaker.settings = module_spec.errors.breaker
+        if hasattr(self, "_lanes"):
+            self._retired.append(self._lanes)
+        self.callback = callback
+        self._lanes = self._make_lanes(module_spec.callback, callback)
+
+    def _make_lanes(self, settings: spec.Callback, callback: loading.LoadedCallback) -> lanes.Lanes:
+        caller = calling.Caller(
+            callback,
+            settings.input_format,
+            self._encode if self.assembly.module_spec.output.enabled else None,
+            keep=self._after_output is not None,
+        )
+        if callback.is_async:
+            return lanes.LoopLanes(
+                caller,
+                concurrency=settings.concurrency,
+                timeout_seconds=settings.timeout_seconds,
+                deliver=self._deliver,
+                loop=self._callback_loop,
+            )
+        return lanes.ThreadLanes(
+            caller,
+            concurrency=settings.concurrency,
+            timeout_seconds=settings.timeout_seconds,
+            deliver=self._deliver,
+        )
+
+    def _encode(self, trigger: Trigger, result: Any) -> bytes:
+        module_spec = self.assembly.module_spec
+        return encoding.encode_output(module_spec.module, trigger, result, module_spec.output.envelope)
+
+    # -- from the intake ----------------------------------------------------------------------------
+
+    def take(self, taken: intake.Taken, now_ms: int) -> None:
+        """Start what a batch asks for."""
+        for refused in taken.refused:
+            self._dead_letter(refused)
+        for stray in taken.strays:
+            self._pass_on(stray)
+        if taken.triggers:
+            self._start(self.scheduler.submit(taken.triggers, now_ms))
+            self._wake_when_due()
+
+    def _dead_letter(self, refused: intake.Refused) -> None:
+        module_spec = self.assembly.module_spec
+        message = dead_letters.dead_letter(
+            self.assembly.wiring.dead_letter_topic, module_spec.module, refused
+        )
+        self._metrics.dead_letter(refused.refusal.error_type)
+        log.warning(
+            "%s/%s offset %s goes to the dead letters: %s",
+            *refused.origin,
+            refused.record.offset,
+            refused.refusal,
+            extra={"error_type": refused.refusal.error_type},
+        )
+        self._box.put(message, lambda: refused.pending.done(refused.record.offset))
+
+    def _pass_on(self, stray: intake.Stray) -> None:
+        origin = stray.origin
+        headers = [
+            ("stray-topic", origin.topic.encode()),
+            ("stray-partition", str(origin.partition).encode()),
+            ("stray-offset", str(stray.record.offset).encode()),
+        ]
+        message = ports.Message(
+            self.assembly.wiring.strays_topic, stray.record.key, stray.record.value, headers, None
+        )
+        self._box.put(message, lambda: stray.pending.done(stray.record.offset))
+
+    def _start(self, works: Iterable[scheduling.Work]) -> None:
+        now = time.monotonic()
+        allowed, queue = [], collections.deque(works)
+        while queue:
+            work = queue.popleft()
+            if self._record(work.station).breaker.allows(now):
+                allowed.append(work)
+                self.in_flight += len(work.triggers)
+                continue
+            self._metrics.breaker_skipped(len(work.triggers))
+            for trigger in work.triggers:
+                trigger.settle()
+            following = self.scheduler.finished(work.station, int(time.time() * 1000))
+            if following is not None:
+                queue.append(following)
+        if allowed:
+            self._lanes.submit(allowed)
+
+    def _record(self, station: Station) -> StationRecord:
+        record = self.records.get(station.id)
+        if record is None:
+            record = StationRecord(breakers.Breaker(self._retries.breaker))
+            self.records[station.id] = record
+        return record
+
+    def _wake_when_due(self) -> None:
+        if self._wake is None and (due := self.scheduler.wake_at) is not None:
+            delay = max(0.0, due / 1000 - time.time())
+            self._wake = self._loop.call_later(delay, self._due)
+
+    def _due(self) -> None:
+        self._wake = None
+        self._start(self.scheduler.due(int(time.time() * 1000)))
+        self._wake_when_due()
+
+    # -- from the lanes -----------------------------------------------------------------------------
+
+    def _deliver(self, ready: Sequence[lanes.Finished]) -> None:
+        for finished in ready:
+            self.in_flight -= len(finished.outcomes)
+            failed = None
+            for outcome in finished.outcomes:
+                if outcome.error is None:
+                    self._succeeded(outcome)
+                else:
+                    failed = outcome
+            self._observe(finished)
+            if failed is None:
+                self._next(finished.work.station)
+            else:
+                self._failed(failed, finished.remaining)
+
+    def _observe(self, finished: lanes.Finished) -> None:
+        station = finished.work.station
+        record = self._record(station)
+        record.last_callback = time.time()
+        self._metrics.called([outcome.seconds for outcome in finished.outcomes], station.id)
+        good = sum(1 for outcome in finished.outcomes if outcome.error is None)
+        if good:
+            record.breaker.succeeded()
+            self._metrics.processed(good)
+
+    def _succeeded(self, outcome: calling.Outcome) -> None:
+        trigger = outcome.trigger
+        if outcome.payload is None:
+            trigger.settle()
+            self._after(outcome)
+            return
+        wiring, module = self.assembly.wiring, self.assembly.module_spec.module
+        message = ports.Message(
+            wiring.output_topic or "",
+            trigger.station.id.encode(),
+            outcome.payload,
+            encoding.output_headers(module, trigger),
+        )
+        if self._after_output is None:
+            self._box.put(message, trigger.settle)
+        else:
+            self._box.put(message, lambda: self._acknowledged(outcome))
+
+    def _acknowledged(self, outcome: calling.Outcome) -> None:
+        outcome.trigger.settle()
+        self._after(outcome)
+
+    def _after(self, outcome: calling.Outcome) -> None:
+        if self._after_output is not None:
+            self._after_output(outcome)
+
+    def _failed(self, outcome: calling.Outcome, remaining: list[Trigger]) -> None:
+        trigger, error = outcome.trigger, outcome.error
+        assert error is not None
+        error_type = "callback_timeout" if isinstance(error, calling.CallbackTimeout) else "callback_error"
+        self._metrics.error(error_type)
+        record = self._record(trigger.station)
+        record.last_error = f"{type(error).__name__}: {error}"
+        record.breaker.failed(time.monotonic())
+        log.error(
+            "callback of station %s failed at %s/%s offset %s: %s",
+            trigger.station.id,
+            *trigger.origin,
+            trigger.offset,
+            record.last_error,
+            exc_info=error,
+            extra={"station_id": trigger.station.id, "error_type": error_type},
+        )
+        if trigger.attempt < self._retries.retries:
+            trigger.attempt += 1
+            self._retry_later([trigger, *remaining], trigger.attempt)
+            return
+        trigger.settle()
+        if remaining:
+            self._again(scheduling.Work(trigger.station, remaining))
+        else:
+            self._next(trigger.station)
+
+    def _retry_later(self, triggers: list[Trigger], attempt: int) -> None:
+        retries = self._retries
+        pause = min(retries.backoff_seconds * 2 ** (attempt - 1), retries.max_backoff_seconds)
+        work = scheduling.Work(triggers[0].station, triggers)
+        self.in_flight += 1  # the failed one is under way again; the remaining ones were all along
+        self._metrics.retried()
+        self._loop.call_later(pause, self._again, work)
+
+    def _again(self, work: scheduling.Work) -> None:
+        if not self._stopping:  # after a stop the offsets stay open, and a restart takes them again
+            self._lanes.submit([work])
+
+    def _next(self, station: Station) -> None:
+        work = self.scheduler.finished(station, int(time.time() * 1000))
+        if work is not None:
+            self._start([work])
+        self._wake_when_due()
+
+    # -- life ---------------------------------------------------------------------------------------
+
+    @property
+    def waiting(self) -> int:
+        """Triggers that wait for their station to be free."""
+        return self.scheduler.waiting
+
+    @property
+    def coalesced(self) -> int:
+        """Triggers covered by a newer one's output so far."""
+        return self.scheduler.coalesced
+
+    def overdue(self) -> int:
+        """Calls running past their timeout."""
+        return self._lanes.overdue()
+
+    def forget(self, stations: Iterable[Station]) -> None:
+        """Drop what is told of stations that are gone."""
+        for station in stations:
+            self.records.pop(station.id, None)
+
+    async def drain(self, within_seconds: float) -> bool:
+        """Wait until no trigger is under way and every output is acknowledged."""
+        deadline = time.monotonic() + within_seconds
+        while self.in_flight or self.waiting:
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(0.01)
+        return await self._box.flush(max(0.0, deadline - time.monotonic()))
+
+    async def stop(self, within_seconds: float) -> None:
+        """Let running calls end within the bound; what they return is still sent."""
+        self._stopping = True
+        if self._wake is not None:
+            self._wake.cancel()
+        stops: list[Awaitable[bool]] = [lane.stop(within_seconds) for lane in [*self._retired, self._lanes]]
+        await asyncio.gather(*stops)
+        await asyncio.sleep(0)  # results that the lanes have just handed over are delivered now

@@ -1,0 +1,1 @@
+"""Everything that speaks Kafka: clients behind small ports, decoding, encoding, progress, dead letters."""

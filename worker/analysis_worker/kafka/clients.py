@@ -1,0 +1,219 @@
+"""The ports on real Kafka, by aiokafka. The only file that talks to brokers while a worker runs."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from typing import Any, cast
+
+import aiokafka
+from aiokafka import errors
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from analysis_worker.engine.records import Record, TopicPartition
+from analysis_worker.kafka import connecting, ports
+
+_FOR_GOOD = (
+    errors.TopicAuthorizationFailedError,
+    errors.GroupAuthorizationFailedError,
+    errors.ClusterAuthorizationFailedError,
+    errors.AuthenticationFailedError,
+    errors.SaslAuthenticationFailed,
+    errors.UnsupportedSaslMechanismError,
+    errors.InvalidTopicError,
+)
+
+
+_TOO_LARGE = (errors.MessageSizeTooLargeError, errors.RecordListTooLargeError)
+
+
+@contextlib.contextmanager
+def _translated(doing: str, refused: tuple[type[Exception], ...] = _FOR_GOOD) -> Iterator[None]:
+    """aiokafka's errors as the ports' two: worth another try, or refused for good."""
+    try:
+        yield
+    except errors.OffsetOutOfRangeError as error:
+        positions = {TopicPartition(*partition): offset for partition, offset in error.args[0].items()}
+        raise ports.OffsetsOutOfRange(positions) from error
+    except refused as error:
+        raise ports.KafkaRefused(f"{doing}: {type(error).__name__}: {error}") from error
+    except (errors.KafkaError, OSError, TimeoutError) as error:
+        raise ports.KafkaUnavailable(f"{doing}: {type(error).__name__}: {error}") from error
+
+
+class KafkaSource:
+    """A consumer with partitions assigned by hand."""
+
+    def __init__(self, connection: connecting.Connection) -> None:
+        self._arguments = connection.source_arguments()
+        self._consumer: Any = None
+
+    async def start(self) -> None:
+        """Connect; raises KafkaUnavailable or KafkaRefused."""
+        consumer = aiokafka.AIOKafkaConsumer(**self._arguments)
+        with _translated("connect"):
+            try:
+                await consumer.start()
+            except BaseException:
+                await consumer.stop()
+                raise
+        self._consumer = consumer
+
+    async def close(self) -> None:
+        """Disconnect."""
+        if self._consumer is not None:
+            consumer, self._consumer = self._consumer, None
+            with contextlib.suppress(errors.KafkaError, OSError):
+                await consumer.stop()
+
+    async def partitions(self, topics: Iterable[str]) -> Mapping[str, int]:
+        """Partition counts of the topics that exist."""
+        with _translated("describe topics"):
+            cluster = await self._consumer._client.fetch_all_metadata()
+        counts = {topic: len(cluster.partitions_for_topic(topic) or ()) for topic in topics}
+        return {topic: count for topic, count in counts.items() if count}
+
+    async def bounds(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, tuple[int, int]]:
+        """First and end offset of each partition."""
+        wanted = [aiokafka.TopicPartition(*partition) for partition in partitions]
+        if not wanted:
+            return {}
+        with _translated("list offsets"):
+            first = await self._consumer.beginning_offsets(wanted)
+            end = await self._consumer.end_offsets(wanted)
+        return {TopicPartition(*partition): (first[partition], end[partition]) for partition in wanted}
+
+    async def committed(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """The group's committed offsets."""
+        committed = {}
+        with _translated("read committed offsets"):
+            for partition in partitions:
+                offset = await self._consumer.committed(aiokafka.TopicPartition(*partition))
+                if offset is not None:
+                    committed[partition] = offset
+        return committed
+
+    async def assign(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Read these partitions from these offsets."""
+        with _translated("assign"):
+            self._consumer.assign([aiokafka.TopicPartition(*partition) for partition in positions])
+            for partition, offset in positions.items():
+                self._consumer.seek(aiokafka.TopicPartition(*partition), offset)
+
+    async def poll(self, *, wait_seconds: float, most: int) -> Mapping[TopicPartition, Sequence[Record]]:
+        """The next records."""
+        with _translated("fetch"):
+            batches = await self._consumer.getmany(timeout_ms=int(wait_seconds * 1000), max_records=most)
+        # aiokafka's TopicPartition is a named tuple of the same fields: equal, and hashed alike.
+        return cast(Mapping[TopicPartition, Sequence[Record]], batches)
+
+    async def position(self, partition: TopicPartition) -> int:
+        """The next offset."""
+        with _translated("position"):
+            position: int = await self._consumer.position(aiokafka.TopicPartition(*partition))
+        return position
+
+    def end_offset(self, partition: TopicPartition) -> int | None:
+        """The end as of the last fetch."""
+        try:
+            end: int | None = self._consumer.highwater(aiokafka.TopicPartition(*partition))
+        except (errors.KafkaError, AssertionError):
+            return None
+        return end
+
+    def pause(self, partitions: Iterable[TopicPartition]) -> None:
+        """Stop fetching these."""
+        self._consumer.pause(*(aiokafka.TopicPartition(*partition) for partition in partitions))
+
+    def resume(self, partitions: Iterable[TopicPartition]) -> None:
+        """Fetch these again."""
+        self._consumer.resume(*(aiokafka.TopicPartition(*partition) for partition in partitions))
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Commit to the group."""
+        with _translated("commit"):
+            await self._consumer.commit(
+                {aiokafka.TopicPartition(*p): offset for p, offset in offsets.items()}
+            )
+
+
+class KafkaSink:
+    """A producer that sends one batch per partition at a time."""
+
+    def __init__(self, connection: connecting.Connection) -> None:
+        self._arguments = connection.sink_arguments()
+        self._producer: Any = None
+
+    async def start(self) -> None:
+        """Connect; raises KafkaUnavailable or KafkaRefused."""
+        producer = aiokafka.AIOKafkaProducer(**self._arguments)
+        with _translated("connect"):
+            try:
+                await producer.start()
+            except BaseException:
+                await producer.stop()
+                raise
+        self._producer = producer
+
+    async def close(self) -> None:
+        """Disconnect within a bound: a broker that is gone must not hold a stop up."""
+        if self._producer is not None:
+            producer, self._producer = self._producer, None
+            with contextlib.suppress(errors.KafkaError, OSError, TimeoutError):
+                async with asyncio.timeout(5):
+                    await producer.stop()
+
+    async def partitions(self, topic: str) -> int:
+        """Partition count of a topic."""
+        with _translated(f"describe topic {topic}"):
+            return len(await self._producer.partitions_for(topic))
+
+    async def send(self, topic: str, partition: int, messages: Sequence[ports.Message]) -> int:
+        """One batch, acknowledged."""
+        # A missing permission can be granted while the outputs wait; a record too large stays too large.
+        with _translated(f"send to {topic}/{partition}", refused=_TOO_LARGE):
+            batch = self._producer.create_batch()
+            taken = 0
+            for message in messages:
+                appended = batch.append(
+                    key=message.key,
+                    value=message.value,
+                    timestamp=message.timestamp,
+                    headers=list(message.headers),
+                )
+                if appended is None:
+                    break
+                taken += 1
+            if not taken:
+                raise ports.KafkaRefused(f"a record of {len(messages[0].value or b'')} bytes fits no batch")
+            acknowledged = await self._producer.send_batch(batch, topic, partition=partition)
+            await acknowledged
+        return taken
+
+
+class KafkaTopics:
+    """Creates topics by an admin client that lives as long as one call."""
+
+    def __init__(self, connection: connecting.Connection) -> None:
+        self._arguments = connection.admin_arguments()
+
+    async def ensure(self, topic: str, *, partitions: int, config: Mapping[str, str]) -> None:
+        """Create a topic unless it exists, with up to three replicas."""
+        async with self._admin() as admin:
+            described = await admin.describe_cluster()
+            replicas = min(3, len(described["brokers"]))
+            wanted = NewTopic(topic, partitions, replicas, topic_configs=dict(config))
+            response = await admin.create_topics([wanted])
+            for _, code, *rest in response.topic_errors:
+                error = errors.for_code(code)
+                if error not in (errors.NoError, errors.TopicAlreadyExistsError):
+                    raise error(f"create topic {topic}: {rest[0] if rest else ''}")
+
+    @contextlib.asynccontextmanager
+    async def _admin(self) -> AsyncIterator[Any]:
+        admin = AIOKafkaAdminClient(**self._arguments)
+        with _translated("create topics"):
+            try:
+                await admin.start()
+                yield admin
+            finally:
+                await admin.close()

@@ -1,0 +1,201 @@
+"""From a module's Kafka settings to client arguments: brokers, security, and the guide's configuration names.
+
+Keys of the guide (seed system 6) are taken as they stand; what aiokafka has no use for gives one warning
+that names the key and why, never an error.
+"""
+
+import dataclasses
+import logging
+import os
+import pathlib
+import ssl
+from collections.abc import Mapping
+from typing import Any, Final
+
+from aiokafka.abc import AbstractTokenProvider
+
+from analysis_module import names, spec
+
+log = logging.getLogger(__name__)
+
+_CONSUMER_KEYS: Final = frozenset(
+    {
+        "client_id",
+        "request_timeout_ms",
+        "fetch_min_bytes",
+        "fetch_max_bytes",
+        "fetch_max_wait_ms",
+        "max_partition_fetch_bytes",
+        "metadata_max_age_ms",
+        "connections_max_idle_ms",
+        "retry_backoff_ms",
+        "check_crcs",
+        "isolation_level",
+        "client_rack",
+    }
+)
+_PRODUCER_KEYS: Final = frozenset(
+    {
+        "client_id",
+        "acks",
+        "request_timeout_ms",
+        "compression_type",
+        "metadata_max_age_ms",
+        "connections_max_idle_ms",
+        "retry_backoff_ms",
+        "max_request_size",
+        "enable_idempotence",
+    }
+)
+_OWN_KEYS: Final = {
+    "bootstrap_servers": "taken from kafka.bootstrapServers",
+    "group_id": "taken from kafka.groupId",
+    "auto_offset_reset": "taken from kafka.autoOffsetReset",
+    "max_poll_records": "bounds a fetch",
+    "batch_size": "bounds a produce batch",
+}
+_NEEDLESS: Final = {
+    "enable_auto_commit": "offsets are always committed, after the outputs are acknowledged",
+    "auto_commit_interval_ms": "offsets are committed after the outputs are acknowledged",
+    "session_timeout_ms": "partitions are assigned without a consumer group, so there is no session",
+    "heartbeat_interval_ms": "partitions are assigned without a consumer group, so there are no heartbeats",
+    "max_poll_interval_ms": "partitions are assigned without a consumer group, so no poll can be late",
+    "retries": "sending is retried until it succeeds",
+    "linger_ms": "a batch is sent as soon as the one before it is acknowledged",
+    "buffer_memory": "memory is bounded by the outputs in flight",
+    "max_in_flight_requests_per_connection": "one batch is in flight per partition, which keeps the order",
+    "multi_consumer_mode": "one consumer reads all topics fairly",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Connection:
+    """Everything that a client needs to reach the brokers, secrets included: never log it."""
+
+    bootstrap_servers: tuple[str, ...]
+    group_id: str
+    security: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
+    consumer: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    producer: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    max_poll_records: int = 2000
+    batch_bytes: int = 512 * 1024
+
+    def source_arguments(self) -> dict[str, Any]:
+        """Keyword arguments of AIOKafkaConsumer."""
+        return {
+            "bootstrap_servers": list(self.bootstrap_servers),
+            "group_id": self.group_id,
+            "enable_auto_commit": False,
+            "auto_offset_reset": "none",
+            **self.consumer,
+            **self.security,
+        }
+
+    def sink_arguments(self) -> dict[str, Any]:
+        """Keyword arguments of AIOKafkaProducer."""
+        return {
+            "bootstrap_servers": list(self.bootstrap_servers),
+            "enable_idempotence": self.producer.get("acks", "all") in ("all", -1),
+            "acks": "all",
+            "max_batch_size": self.batch_bytes,
+            **self.producer,
+            **self.security,
+        }
+
+    def admin_arguments(self) -> dict[str, Any]:
+        """Keyword arguments of AIOKafkaAdminClient."""
+        return {"bootstrap_servers": list(self.bootstrap_servers), **self.security}
+
+
+def connection_of(kafka: spec.Kafka, group_id: str) -> Connection:
+    """The connection that a module's settings ask for; raises KafkaSettingsError if a secret is missing."""
+    consumer = _known(kafka.consumer, _CONSUMER_KEYS, "consumer")
+    producer = _known(kafka.producer, _PRODUCER_KEYS, "producer")
+    return Connection(
+        bootstrap_servers=kafka.bootstrap_servers,
+        group_id=group_id,
+        security=security_arguments(kafka.security),
+        consumer=consumer,
+        producer=producer,
+        max_poll_records=int(kafka.consumer.get("max_poll_records") or 2000),
+        batch_bytes=max(int(kafka.producer.get("batch_size") or 0), 512 * 1024),
+    )
+
+
+class KafkaSettingsError(ValueError):
+    """A Kafka setting that cannot be used: names the setting, what was wrong and the mend."""
+
+
+def _known(overrides: Mapping[str, Any], known: frozenset[str], section: str) -> dict[str, Any]:
+    taken = {}
+    for key, value in overrides.items():
+        if key in known:
+            taken[key] = value
+        elif key not in _OWN_KEYS and not key.startswith(("security_", "sasl_", "ssl_")):
+            reason = _NEEDLESS.get(key, "it is not a setting of this client")
+            log.warning("kafka.%s.%s is ignored: %s", section, key, reason)
+    return taken
+
+
+def security_arguments(security: spec.Security) -> dict[str, Any]:
+    """aiokafka's security arguments; secrets are read now."""
+    arguments: dict[str, Any] = {"security_protocol": security.protocol.value}
+    if security.protocol in (spec.SecurityProtocol.SSL, spec.SecurityProtocol.SASL_SSL):
+        arguments["ssl_context"] = _ssl_context(security)
+    if security.mechanism is not None and security.protocol.value.startswith("SASL"):
+        arguments["sasl_mechanism"] = security.mechanism.value
+        if security.mechanism is spec.SaslMechanism.OAUTHBEARER:
+            arguments["sasl_oauth_token_provider"] = _Token(security.token)
+        else:
+            arguments["sasl_plain_username"] = secret_text(security.username, "kafka.security.username")
+            arguments["sasl_plain_password"] = secret_text(security.password, "kafka.security.password")
+    return arguments
+
+
+def _ssl_context(security: spec.Security) -> ssl.SSLContext:
+    authority = secret_path(security.ca, "kafka.security.ca")
+    context = ssl.create_default_context(cafile=str(authority) if authority else None)
+    context.check_hostname = security.check_hostname
+    certificate = secret_path(security.certificate, "kafka.security.certificate")
+    if certificate is not None:
+        key = secret_path(security.private_key, "kafka.security.privateKey")
+        context.load_cert_chain(str(certificate), str(key) if key else None)
+    return context
+
+
+class _Token(AbstractTokenProvider):  # type: ignore[misc]
+    """Reads the bearer token anew each time it is asked for, so a rotated one is used."""
+
+    def __init__(self, source: spec.SecretSource | None) -> None:
+        self._source = source
+
+    async def token(self) -> str:
+        return secret_text(self._source, "kafka.security.token") or ""
+
+
+def secret_path(source: spec.SecretSource | None, setting: str) -> pathlib.Path | None:
+    """The file that holds a secret; raises KafkaSettingsError if it is not there."""
+    if source is None:
+        return None
+    if source.env is not None:
+        path = pathlib.Path(os.environ.get(source.env, ""))
+    elif source.file is not None:
+        path = pathlib.Path(source.file)
+    else:
+        path = pathlib.Path(names.secret_path(source.secret_name or "", source.key or ""))
+    if not path.is_file():
+        raise KafkaSettingsError(f"{setting}: no file {path}; mount the secret there, or name another")
+    return path
+
+
+def secret_text(source: spec.SecretSource | None, setting: str) -> str | None:
+    """A secret's text, without the line end that editors add; raises KafkaSettingsError if it is not there."""
+    if source is None:
+        return None
+    if source.env is not None:
+        text = os.environ.get(source.env)
+        if text is None:
+            raise KafkaSettingsError(f"{setting}: the environment has no {source.env}; set it")
+        return text
+    path = secret_path(source, setting)
+    return path.read_text(encoding="utf-8").rstrip("\r\n") if path else None

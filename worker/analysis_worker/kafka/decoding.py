@@ -1,0 +1,259 @@
+"""JSON of every accepted shape (seed system 2.1, 5.4) into rows, by decoders made from the declared fields.
+
+Only declared fields, their aliases and the station key's names are decoded and kept.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from analysis_module import spec, wiring
+from analysis_worker.engine import segments
+from analysis_worker.engine.records import ABSENT, Arrival, Refusal, Row
+
+Scalar = str | int | float | bool | None
+_SCALARS = (str, int, float, bool, type(None))
+
+_REPLACING_LIST: Final = "realTimeData"
+_LISTS: Final = ("realTimeData", "fee", "weather")
+_CALENDAR: Final = "calendar"
+_DEVICE_KEYS: Final = ("hostId", "meterId", "hostCode", "host_id", "meter_id")
+
+
+class RowShape:
+    """The row type of one topic: which attribute holds which JSON key.
+
+    `readers` are the declared fields in order; `attributes` maps each JSON key that is decoded to its
+    attribute; the first station key field is always `key0`.
+    """
+
+    def __init__(self, fields: Sequence[wiring.FieldWiring], station_key: Sequence[str]) -> None:
+        self.arrays = frozenset(
+            name for field in fields if field.array for name in (field.name, *field.aliases)
+        )
+        self.attributes: dict[str, str] = {key: f"key{i}" for i, key in enumerate(dict.fromkeys(station_key))}
+        self.scalar_fields: list[str] = []
+        for field in fields:
+            for name in (field.name, *field.aliases):
+                self.attributes.setdefault(name, f"field{len(self.attributes)}")
+        self.readers = tuple(self._reader(field) for field in fields)
+        self.type = self._struct()
+
+    def _reader(self, field: wiring.FieldWiring) -> segments.FieldReader:
+        names = [self.attributes[name] for name in (field.name, *field.aliases)]
+        return segments.FieldReader(field.name, names, field.dtype)
+
+    def _struct(self) -> Any:
+        members = [
+            (attribute, list[Scalar] | Scalar if key in self.arrays else Scalar, ABSENT)
+            for key, attribute in self.attributes.items()
+        ]
+        rename = {attribute: key for key, attribute in self.attributes.items()}
+        return msgspec.defstruct("Row", members, rename=rename, gc=False)
+
+    def make(self, values: Mapping[str, Any]) -> Row:
+        """A row from JSON keys and values; keys that are not decoded are left out."""
+        attributes = self.attributes
+        return self.type(**{attributes[key]: value for key, value in values.items() if key in attributes})
+
+
+class InputDecoder:
+    """Decodes the records of an input topic."""
+
+    def __init__(self, source: wiring.InputWiring) -> None:
+        # hostId and meterId are wanted from every topic that may teach device ids; they cost nothing unread.
+        self._keys = tuple(dict.fromkeys(source.station_key.fields))
+        self.shape = RowShape(source.fields, (*self._keys, *_DEVICE_KEYS))
+        self.row = msgspec.json.Decoder(self.shape.type).decode
+        self._shared = source.scope is spec.Scope.GLOBAL
+        self._declared = tuple(
+            name
+            for field in source.fields
+            if not field.array
+            for name in (field.name, *field.aliases)
+            if name in self.shape.attributes
+        )
+
+    @property
+    def readers(self) -> tuple[segments.FieldReader, ...]:
+        """Readers of the declared fields from this decoder's rows."""
+        return self.shape.readers
+
+    def arrivals(self, value: bytes) -> Sequence[Arrival]:
+        """What the record brings, per station, newest last; raises Refusal."""
+        document = parsed(value)
+        if isinstance(document, list):
+            return self._each(document)
+        if not isinstance(document, dict):
+            raise Refusal("wrong_type", f"the value is a JSON {kind_of(document)}; send an object")
+        if self._shared and isinstance(document.get(_CALENDAR), list):
+            return [Arrival(None, (self._calendar(document[_CALENDAR]),))]
+        for name in _LISTS:
+            if isinstance(document.get(name), list) and name not in self.shape.attributes:
+                return self._grouped(document, name)
+        return [self._arrival(document)]
+
+    def devices(self, row: Row) -> Sequence[str]:
+        """Host and meter ids that the row names."""
+        devices: list[str] = []
+        for key in _DEVICE_KEYS:
+            value = getattr(row, self.shape.attributes[key])
+            named = value if isinstance(value, list) else [value]
+            devices.extend(text for item in named if (text := id_text(item)) is not None)
+        return devices
+
+    def _each(self, elements: Sequence[Any]) -> list[Arrival]:
+        """A top-level array: each element is a record of its own station."""
+        rows: dict[str | None, list[Arrival]] = {}
+        for index, element in enumerate(elements):
+            if not isinstance(element, dict):
+                raise Refusal("wrong_type", f"[{index}] is a JSON {kind_of(element)}; send objects")
+            arrival = self._arrival(element, path=f"[{index}].")
+            rows.setdefault(arrival.station_id, []).append(arrival)
+        return [_merged(arrivals) for arrivals in rows.values()]
+
+    def _grouped(self, document: Mapping[str, Any], name: str) -> list[Arrival]:
+        """A list under a name of its own: grouped by station, sorted by sendTime."""
+        outer = {key: document[key] for key in self._keys if key in document}
+        groups: dict[str | None, list[dict[str, Any]]] = {}
+        for index, element in enumerate(document[name]):
+            if not isinstance(element, dict):
+                raise Refusal("wrong_type", f"{name}[{index}] is a JSON {kind_of(element)}; send objects")
+            sample = {**outer, **element}
+            groups.setdefault(self._identified(sample)[0], []).append(sample)
+        arrivals = []
+        for samples in groups.values():
+            samples.sort(key=lambda sample: str(sample.get("sendTime", "")))
+            merged = _merged([self._arrival(sample, path=f"{name}[].") for sample in samples])
+            replace = name == _REPLACING_LIST
+            arrivals.append(Arrival(merged.station_id, merged.rows, replace, merged.device))
+        return arrivals
+
+    def _calendar(self, days: Sequence[Any]) -> Row:
+        names = ("date", "isHoliday", "isWeekend")
+        listed = {name: [day.get(name) for day in days if isinstance(day, dict)] for name in names}
+        return self.shape.make(listed)
+
+    def _arrival(self, document: dict[str, Any], path: str = "") -> Arrival:
+        self._check(document, path)
+        station_id, device = (None, False) if self._shared else self._identified(document)
+        if not self._shared and station_id is None:
+            raise Refusal("missing_station_id", f"{path}none of {', '.join(self._keys)} is present; add one")
+        lists = [name for name in self._declared if isinstance(document.get(name), list)]
+        if not lists:
+            return Arrival(station_id, (self.shape.make(document),), False, device)
+        return Arrival(station_id, tuple(self._samples(document, lists, path)), True, device)
+
+    def _samples(self, document: Mapping[str, Any], lists: Sequence[str], path: str) -> Iterable[Row]:
+        """A whole window: as many samples as the longest list has, shorter lists right-aligned."""
+        count = max(len(document[name]) for name in lists)
+        for name in lists:
+            for index, value in enumerate(document[name]):
+                if not isinstance(value, _SCALARS):
+                    raise Refusal(
+                        "wrong_type", f"{path}{name}[{index}] is a JSON {kind_of(value)}; send a scalar"
+                    )
+        aligned = {name: [None] * (count - len(document[name])) + document[name] for name in lists}
+        scalars = {key: value for key, value in document.items() if key not in aligned}
+        for index in range(count):
+            yield self.shape.make({**scalars, **{name: values[index] for name, values in aligned.items()}})
+
+    def _check(self, document: Mapping[str, Any], path: str) -> None:
+        for key in self.shape.attributes:
+            value = document.get(key)
+            if isinstance(value, dict):
+                raise Refusal("wrong_type", f"{path}{key} is a JSON object; send a scalar")
+            if isinstance(value, list) and key in self.shape.arrays:
+                for index, item in enumerate(value):
+                    if not isinstance(item, _SCALARS):
+                        raise Refusal(
+                            "wrong_type", f"{path}{key}[{index}] is a JSON {kind_of(item)}; send a scalar"
+                        )
+
+    def _identified(self, document: Mapping[str, Any]) -> tuple[str | None, bool]:
+        for index, key in enumerate(self._keys):
+            text = id_text(document.get(key))
+            if text is not None:
+                return text, index > 0 and key not in ("station_id",)
+        return None, False
+
+
+class OutputDecoder:
+    """Decodes another module's outputs: every envelope of seed system 5.4. A row is (output, seconds)."""
+
+    _KEYS = ("stationId", "station_id", "hostId", "meterId", "host_id", "hostCode", "meter_id")
+
+    def row(self, value: bytes) -> Row:
+        """Outputs have no quick way."""
+        raise ValueError("outputs come in envelopes")
+
+    def devices(self, row: Row) -> Sequence[str]:
+        """Outputs name no devices."""
+        return ()
+
+    def arrivals(self, value: bytes) -> Sequence[Arrival]:
+        """The output of each station in the record; raises Refusal."""
+        document = parsed(value)
+        if not isinstance(document, dict):
+            raise Refusal("wrong_type", f"the value is a JSON {kind_of(document)}; send an object")
+        results = document.get("results")
+        if isinstance(results, list) and "batch_id" in document:
+            return [self._arrival(result, document.get("timestamp")) for result in results]
+        return [self._arrival(document, None)]
+
+    def _arrival(self, envelope: Any, timestamp: Any) -> Arrival:
+        if not isinstance(envelope, dict):
+            raise Refusal("wrong_type", f"a result is a JSON {kind_of(envelope)}; send an object")
+        station_id = next((t for key in self._KEYS if (t := id_text(envelope.get(key))) is not None), None)
+        if station_id is None:
+            raise Refusal("missing_station_id", "the output names no station; add stationId")
+        time = envelope.get("timestamp", timestamp)
+        seconds = float(time) if isinstance(time, int | float) else None
+        return Arrival(station_id, ((self._payload(envelope), seconds),))
+
+    @staticmethod
+    def _payload(envelope: Mapping[str, Any]) -> Any:
+        for name in ("output", "result"):
+            if name in envelope:
+                return envelope[name]
+        return envelope
+
+
+def parsed(value: bytes) -> Any:
+    """The JSON document of a record's value; raises Refusal."""
+    try:
+        return msgspec.json.decode(value)
+    except UnicodeDecodeError as error:
+        raise Refusal("invalid_utf8", f"the value is not UTF-8 at byte {error.start}") from error
+    except RecursionError as error:
+        raise Refusal("invalid_json", "the value is nested too deeply to be read") from error
+    except (msgspec.DecodeError, ValueError) as error:
+        kind = "invalid_utf8" if "utf-8" in str(error).lower() else "invalid_json"
+        raise Refusal(kind, f"the value is not JSON: {error}") from error
+
+
+def id_text(value: Any) -> str | None:
+    """A station or device id as text: numbers in decimal; None for null, "" and what cannot be an id."""
+    if isinstance(value, str):
+        return value or None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def kind_of(value: Any) -> str:
+    """The JSON name of a value's type."""
+    names = {dict: "object", list: "array", str: "string", bool: "boolean", type(None): "null"}
+    return names.get(type(value), "number")
+
+
+def _merged(arrivals: Sequence[Arrival]) -> Arrival:
+    """One station's arrivals of one record as one: a whole window among them starts it anew."""
+    first = arrivals[0]
+    rows: tuple[Row, ...] = ()
+    replace = False
+    for arrival in arrivals:
+        rows = arrival.rows if arrival.replace else rows + arrival.rows
+        replace = replace or arrival.replace
+    return Arrival(first.station_id, rows, replace, first.device)

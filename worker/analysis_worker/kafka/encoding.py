@@ -1,0 +1,68 @@
+"""Results to JSON, outputs to Kafka records (seed system 5.4)."""
+
+import math
+from typing import Any
+
+import numpy as np
+import orjson
+
+from analysis_module import names, spec
+from analysis_worker.engine import inputs, views
+from analysis_worker.engine.stations import Trigger
+
+_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_SUBCLASS
+
+
+def encode_json(value: Any) -> bytes:
+    """UTF-8 JSON: numpy values and windows as plain JSON, non-finite floats as null.
+
+    Raises TypeError naming the type that JSON has no form for.
+    """
+    return orjson.dumps(value, default=_plain, option=_OPTIONS)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, views.Window):
+        return value.tolist()
+    if isinstance(value, inputs.ModuleInput):
+        return value.plain()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, dict):
+        return dict(value)
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, list | tuple | set | frozenset):
+        return list(value)
+    raise TypeError(
+        f"a result of type {type(value).__name__} has no JSON form; return dicts, lists, numbers, text"
+    )
+
+
+def encode_output(module: str, trigger: Trigger, result: Any, envelope: spec.Envelope) -> bytes:
+    """The value of an output record; `timestamp` is the triggering record's, in s."""
+    station = "stationId" if envelope is spec.Envelope.STANDARD else "station_id"
+    return encode_json(
+        {
+            station: trigger.station.id,
+            "module": module,
+            "output": result,
+            "timestamp": trigger.timestamp / 1000,
+        }
+    )
+
+
+def output_id(module: str, trigger: Trigger) -> str:
+    """The deterministic id of a trigger's output: the same each time the record is taken."""
+    return f"{module}/{trigger.station.id}/{trigger.origin.topic}/{trigger.origin.partition}/{trigger.offset}"
+
+
+def output_headers(module: str, trigger: Trigger) -> list[tuple[str, bytes]]:
+    """Headers of an output record."""
+    return [(names.HEADER_OUTPUT_ID, output_id(module, trigger).encode())]

@@ -1,0 +1,116 @@
+"""Progress of each slot, kept in a compacted topic: key = slot, value = JSON.
+
+A consumer group holds one offset per partition; a slot needs its own, so that it changes hands exactly
+whatever the routing. A record says: next offset per partition, the floor that a rebuild of the windows
+starts from, whose slot it is, since which epoch, and whether the owner has let go of it.
+"""
+
+import dataclasses
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from analysis_worker.engine.records import Record, TopicPartition
+from analysis_worker.kafka import ports
+
+log = logging.getLogger(__name__)
+
+TOPIC_CONFIG: Final = {
+    "cleanup.policy": "compact",
+    "segment.bytes": str(4 * 1024 * 1024),
+    "segment.ms": "600000",
+    "min.cleanable.dirty.ratio": "0.1",
+    "delete.retention.ms": "60000",
+}
+
+Offsets = dict[TopicPartition, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class SlotProgress:
+    """How far a slot has got: `offsets` are next offsets, `floors` where a rebuild of its windows starts."""
+
+    slot: int
+    owner: str
+    epoch: int
+    offsets: Mapping[TopicPartition, int]
+    floors: Mapping[TopicPartition, int]
+    released: bool = False
+
+    def message(self, topic: str) -> ports.Message:
+        """The record that keeps this."""
+        value = {
+            "owner": self.owner,
+            "epoch": self.epoch,
+            "released": self.released,
+            "offsets": _nested(self.offsets),
+            "floors": _nested(self.floors),
+        }
+        return ports.Message(topic, str(self.slot).encode(), msgspec.json.encode(value))
+
+
+def read_progress(record: Record) -> SlotProgress | None:
+    """What a record of the progress topic says; None, with a warning, if it says nothing readable."""
+    if record.key is None or record.value is None:
+        return None
+    try:
+        value = msgspec.json.decode(record.value)
+        return SlotProgress(
+            slot=int(record.key),
+            owner=str(value["owner"]),
+            epoch=int(value["epoch"]),
+            offsets=_flat(value["offsets"]),
+            floors=_flat(value["floors"]),
+            released=bool(value["released"]),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        log.warning("progress record at offset %s is unreadable and passed over: %s", record.offset, error)
+        return None
+
+
+async def load(source: ports.Source, topic: str) -> dict[int, SlotProgress]:
+    """The newest progress of every slot; `source` is left assigned to the progress topic."""
+    partitions = (await source.partitions([topic])).get(topic, 0)
+    places = [TopicPartition(topic, number) for number in range(partitions)]
+    bounds = await source.bounds(places)
+    positions = {place: first for place, (first, _) in bounds.items()}
+    await source.assign(positions)
+    newest: dict[int, SlotProgress] = {}
+    while any(positions[place] < end for place, (_, end) in bounds.items()):
+        for place, records in (await source.poll(wait_seconds=0.2, most=5000)).items():
+            remember(newest, records)
+            positions[place] = records[-1].offset + 1
+        for place, (_, end) in bounds.items():
+            if positions[place] < end:
+                positions[place] = max(positions[place], await source.position(place))
+    return newest
+
+
+def remember(newest: dict[int, SlotProgress], records: Iterable[Record]) -> None:
+    """Later records replace earlier ones, but an owner of an older epoch replaces nothing."""
+    for record in records:
+        progress = read_progress(record)
+        if progress is not None:
+            held = newest.get(progress.slot)
+            if held is None or progress.epoch >= held.epoch:
+                newest[progress.slot] = progress
+
+
+def _nested(offsets: Mapping[TopicPartition, int]) -> dict[str, dict[str, int]]:
+    nested: dict[str, dict[str, int]] = {}
+    for (topic, partition), offset in offsets.items():
+        nested.setdefault(topic, {})[str(partition)] = offset
+    return nested
+
+
+def _flat(nested: Any) -> Offsets:
+    return {
+        TopicPartition(str(topic), int(partition)): int(offset)
+        for topic, partitions in nested.items()
+        for partition, offset in partitions.items()
+    }
+
+
+__all__: Sequence[str] = ("TOPIC_CONFIG", "SlotProgress", "load", "read_progress", "remember")
