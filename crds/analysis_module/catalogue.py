@@ -91,7 +91,8 @@ def examine(module_spec: spec.ModuleSpec, path: str, found: findings.Findings) -
         strays_topic=names.strays_topic(group),
         lookup_topics=_lookup_topics(inputs),
     )
-    for where, wrong, mend in wiring_rules.problems(module_spec, resolved, path, found.sound):
+    # A list: a problem of the wiring must not cast doubt on the places of those after it.
+    for where, wrong, mend in list(wiring_rules.problems(module_spec, resolved, path, found.sound)):
         found.add(where, wrong, mend)
     return resolved
 

@@ -1,4 +1,4 @@
-"""From a module's spec to what runs it: wiring, decoders, engine settings, topic intakes. Nothing here does I/O."""
+"""From a module's spec to what runs it: wiring, decoders, engine settings, topic intakes; no I/O."""
 
 import dataclasses
 
@@ -44,7 +44,7 @@ def assemble(module_spec: spec.ModuleSpec) -> Assembly:
             index=index,
             trigger=dependency.trigger,
         )
-    for topic in sorted(taught - topics.keys()):
+    for topic in resolved.lookup_topics:
         topics[topic] = _devices_intake(topic)
     settings = EngineSettings(
         wiring=resolved,

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from analysis_module import spec
 from analysis_worker.assembling import Assembly
-from analysis_worker.engine import intake
+from analysis_worker.engine import intake, progress
 from analysis_worker.engine.records import Record, TopicPartition
 from analysis_worker.flow import Flow
 from analysis_worker.kafka import ports, progress_log
@@ -83,11 +83,11 @@ class Feed:
             return topics
         return {t: i for t, i in topics.items() if not i.shared and i.kind is not intake.Kind.DEVICES}
 
-    async def begin(self, progress: Progress) -> None:
+    async def begin(self, held: Progress) -> None:
         """Connect and take position; windows are restored by `run`."""
         await self.source.start()
         self.connected = True
-        await self._place(await self._found(self._topics()), progress)
+        await self._place(await self._found(self._topics()), held)
         await self._assign()
         self._look_at = time.monotonic() + self._pause_between_looks()
 
@@ -104,20 +104,20 @@ class Feed:
             if not topics[topic].aligned or partition in self.reader.slots
         ]
 
-    async def _place(self, places: Sequence[TopicPartition], progress: Progress) -> None:
+    async def _place(self, places: Sequence[TopicPartition], held: Progress) -> None:
         """Make the intake of each partition, at the lowest offset that its slots still need."""
         bounds = await self.source.bounds(places)
-        unknown = [p for p in places if not any(s in progress for s in self.reader.slots)]
+        unknown = [p for p in places if not any(s in held for s in self.reader.slots)]
         committed = await self.source.committed(unknown)
         for place in places:
             topic = self._topics()[place.topic]
             slots = [place.partition] if topic.aligned else sorted(self.reader.slots)
-            start = _Start(place, bounds[place], committed.get(place), self._reset(place, progress))
-            resume = {slot: self._checked(start, start.resume(progress.get(slot))) for slot in slots}
+            start = _Start(place, bounds[place], committed.get(place), self._reset(place, held))
+            resume = {slot: self._checked(start, start.resume(held.get(slot))) for slot in slots}
             first = bounds[place][0]
             position = min(resume.values(), default=bounds[place][1])
             for slot in slots:
-                position = min(position, max(first, start.floor(progress.get(slot), resume[slot])))
+                position = min(position, max(first, start.floor(held.get(slot), resume[slot])))
             if topic.teaches or topic.kind is intake.Kind.DEVICES:
                 position = first
             part = intake.PartitionIntake(topic, place.partition, position=position, slots=slots)
@@ -126,9 +126,9 @@ class Feed:
             self.lags[place] = Lag(bounds[place][1])
         self._restore_from = sum(part.progress.position for part in self.parts.values())
 
-    def _reset(self, place: TopicPartition, progress: Progress) -> spec.AutoOffsetReset:
+    def _reset(self, place: TopicPartition, held: Progress) -> spec.AutoOffsetReset:
         """A new partition of a topic that is already read starts at its beginning: nothing in it was seen."""
-        known = {p.topic for slot in progress.values() for p in slot.offsets}
+        known = {p.topic for slot in held.values() for p in slot.offsets}
         if place.topic in known:
             return spec.AutoOffsetReset.EARLIEST
         return self.assembly.module_spec.kafka.auto_offset_reset
@@ -137,7 +137,7 @@ class Feed:
         """An offset that the partition has; what is skipped or taken anew is told."""
         first, end = start.bounds
         if offset < first:
-            self._metrics.skipped(first - offset)
+            self._metrics.skipped(start.place.topic, first - offset)
             log.error(
                 "%s/%s: offsets %s to %s are no longer held; %s records are lost to this module",
                 *start.place,
@@ -211,7 +211,9 @@ class Feed:
             chunk = records[begin : begin + CHUNK_RECORDS]
             taken = self.reader.take(part, chunk, now_ms)
             self._flow.take(taken, now_ms)
-            self._metrics.taken(part.source.topic, len(chunk), muted=taken.muted, foreign=taken.foreign)
+            self._metrics.consumed(part.source.topic, len(chunk))
+            self._metrics.muted(taken.muted)
+            self._metrics.foreign(taken.foreign)
             await asyncio.sleep(0)
         if part.progress.outstanding > _MOST_OUTSTANDING or len(part.held) > _MOST_HELD:
             self._pause(part.origin)
@@ -284,8 +286,8 @@ class Feed:
             await self.source.start()
             await self._assign()
 
-    async def add(self, places: Sequence[TopicPartition], progress: Progress | None = None) -> None:
-        """Read these partitions too: a new topic from its reset policy on, a new partition from its beginning."""
+    async def add(self, places: Sequence[TopicPartition]) -> None:
+        """Read these partitions too: a new topic by its reset policy, a new partition from its beginning."""
         known = {place.topic for place in self.parts}
         bounds = await self.source.bounds(places)
         for place in places:
@@ -337,13 +339,11 @@ class Feed:
 
     # -- slots that come and go -----------------------------------------------------------------------
 
-    def lose(
-        self, slots: Iterable[int]
-    ) -> dict[TopicPartition, tuple[int, dict[int, "intake.progress.Pending"]]]:
+    def lose(self, slots: Iterable[int]) -> dict[TopicPartition, tuple[int, dict[int, progress.Pending]]]:
         """Take no more records of these slots; where each partition stood, and what is still pending."""
         lost = set(slots)
         self.reader.slots -= lost
-        left: dict[TopicPartition, tuple[int, dict[int, intake.progress.Pending]]] = {}
+        left: dict[TopicPartition, tuple[int, dict[int, progress.Pending]]] = {}
         for place, part in self.parts.items():
             pending = {s: part.progress.pending.pop(s) for s in lost if s in part.progress.pending}
             left[place] = (part.progress.position, pending)
@@ -359,7 +359,7 @@ class Feed:
         for part in self.parts.values():
             for slot in gained:
                 if part.source.shared or part.source.kind is intake.Kind.DEVICES:
-                    part.progress.pending.setdefault(slot, intake.progress.Pending())
+                    part.progress.pending.setdefault(slot, progress.Pending())
                 elif not part.source.aligned or slot == part.origin.partition:
                     part.skip[slot] = _FAR_AWAY
 

@@ -9,7 +9,7 @@ import collections
 import dataclasses
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from analysis_module import spec
@@ -53,7 +53,7 @@ class Flow:
         self._after_output = after_output
         self._callback_loop = callback_loop
         self._loop = asyncio.get_running_loop()
-        self._retired: list[lanes.Lanes] = []
+        self._lanes: list[lanes.Lanes] = []  # the last takes new work, the others end what they have
         self._wake: asyncio.TimerHandle | None = None
         self._stopping = False
         self.records: dict[str, StationRecord] = {}
@@ -71,10 +71,8 @@ class Flow:
         self._retries = module_spec.errors
         for record in self.records.values():
             record.breaker.settings = module_spec.errors.breaker
-        if hasattr(self, "_lanes"):
-            self._retired.append(self._lanes)
         self.callback = callback
-        self._lanes = self._make_lanes(module_spec.callback, callback)
+        self._lanes.append(self._make_lanes(module_spec.callback, callback))
 
     def _make_lanes(self, settings: spec.Callback, callback: loading.LoadedCallback) -> lanes.Lanes:
         caller = calling.Caller(
@@ -111,7 +109,9 @@ class Flow:
         for stray in taken.strays:
             self._pass_on(stray)
         if taken.triggers:
+            coalesced = self.scheduler.coalesced
             self._start(self.scheduler.submit(taken.triggers, now_ms))
+            self._metrics.coalesced(self.scheduler.coalesced - coalesced)
             self._wake_when_due()
 
     def _dead_letter(self, refused: intake.Refused) -> None:
@@ -119,7 +119,8 @@ class Flow:
         message = dead_letters.dead_letter(
             self.assembly.wiring.dead_letter_topic, module_spec.module, refused
         )
-        self._metrics.dead_letter(refused.refusal.error_type)
+        self._metrics.dead_lettered(refused.refusal.error_type)
+        self._metrics.failed(refused.refusal.error_type)
         log.warning(
             "%s/%s offset %s goes to the dead letters: %s",
             *refused.origin,
@@ -150,14 +151,14 @@ class Flow:
                 allowed.append(work)
                 self.in_flight += len(work.triggers)
                 continue
-            self._metrics.breaker_skipped(len(work.triggers))
+            self._metrics.failed("breaker_open", len(work.triggers))
             for trigger in work.triggers:
                 trigger.settle()
             following = self.scheduler.finished(work.station, int(time.time() * 1000))
             if following is not None:
                 queue.append(following)
         if allowed:
-            self._lanes.submit(allowed)
+            self._lanes[-1].submit(allowed)
 
     def _record(self, station: Station) -> StationRecord:
         record = self.records.get(station.id)
@@ -182,47 +183,57 @@ class Flow:
         for finished in ready:
             self.in_flight -= len(finished.outcomes)
             failed = None
+            last = finished.outcomes[-1]
             for outcome in finished.outcomes:
                 if outcome.error is None:
-                    self._succeeded(outcome)
+                    self._succeeded(outcome, timed=outcome is last)
                 else:
                     failed = outcome
-            self._observe(finished)
+            self._observe(finished, good=len(finished.outcomes) - (failed is not None))
             if failed is None:
                 self._next(finished.work.station)
             else:
                 self._failed(failed, finished.remaining)
 
-    def _observe(self, finished: lanes.Finished) -> None:
-        station = finished.work.station
+    def _observe(self, finished: lanes.Finished, *, good: int) -> None:
+        station, metrics = finished.work.station, self._metrics
         record = self._record(station)
         record.last_callback = time.time()
-        self._metrics.called([outcome.seconds for outcome in finished.outcomes], station.id)
-        good = sum(1 for outcome in finished.outcomes if outcome.error is None)
+        for outcome in finished.outcomes:
+            metrics.callback_took(outcome.seconds)
+        metrics.processed(good)
+        metrics.stations.processed(station.id, good)
         if good:
             record.breaker.succeeded()
-            self._metrics.processed(good)
+        self._observe_dependencies(finished.outcomes)
 
-    def _succeeded(self, outcome: calling.Outcome) -> None:
+    def _observe_dependencies(self, outcomes: Sequence[calling.Outcome]) -> None:
+        layout = outcomes[-1].trigger.layout
+        for index, dependency in enumerate(layout.dependencies, start=len(layout.inputs)):
+            hits = sum(1 for outcome in outcomes if outcome.trigger.heads[index])
+            self._metrics.aggregated(dependency.module, hits=hits, misses=len(outcomes) - hits)
+
+    def _succeeded(self, outcome: calling.Outcome, *, timed: bool) -> None:
         trigger = outcome.trigger
         if outcome.payload is None:
             trigger.settle()
             self._after(outcome)
             return
-        wiring, module = self.assembly.wiring, self.assembly.module_spec.module
         message = ports.Message(
-            wiring.output_topic or "",
+            self.assembly.wiring.output_topic or "",
             trigger.station.id.encode(),
             outcome.payload,
-            encoding.output_headers(module, trigger),
+            encoding.output_headers(self.assembly.module_spec.module, trigger),
         )
-        if self._after_output is None:
-            self._box.put(message, trigger.settle)
+        if timed or self._after_output is not None:
+            self._box.put(message, lambda: self._acknowledged(outcome, timed))
         else:
-            self._box.put(message, lambda: self._acknowledged(outcome))
+            self._box.put(message, trigger.settle)
 
-    def _acknowledged(self, outcome: calling.Outcome) -> None:
+    def _acknowledged(self, outcome: calling.Outcome, timed: bool) -> None:
         outcome.trigger.settle()
+        if timed:  # one output of each piece of work stands for the others
+            self._metrics.end_to_end(max(0.0, time.time() - outcome.trigger.timestamp / 1000))
         self._after(outcome)
 
     def _after(self, outcome: calling.Outcome) -> None:
@@ -233,7 +244,9 @@ class Flow:
         trigger, error = outcome.trigger, outcome.error
         assert error is not None
         error_type = "callback_timeout" if isinstance(error, calling.CallbackTimeout) else "callback_error"
-        self._metrics.error(error_type)
+        self._metrics.failed(error_type)
+        if error_type == "callback_timeout":
+            self._metrics.callback_timed_out()
         record = self._record(trigger.station)
         record.last_error = f"{type(error).__name__}: {error}"
         record.breaker.failed(time.monotonic())
@@ -261,12 +274,12 @@ class Flow:
         pause = min(retries.backoff_seconds * 2 ** (attempt - 1), retries.max_backoff_seconds)
         work = scheduling.Work(triggers[0].station, triggers)
         self.in_flight += 1  # the failed one is under way again; the remaining ones were all along
-        self._metrics.retried()
+        self._metrics.callback_retried()
         self._loop.call_later(pause, self._again, work)
 
     def _again(self, work: scheduling.Work) -> None:
         if not self._stopping:  # after a stop the offsets stay open, and a restart takes them again
-            self._lanes.submit([work])
+            self._lanes[-1].submit([work])
 
     def _next(self, station: Station) -> None:
         work = self.scheduler.finished(station, int(time.time() * 1000))
@@ -288,7 +301,7 @@ class Flow:
 
     def overdue(self) -> int:
         """Calls running past their timeout."""
-        return self._lanes.overdue()
+        return sum(lane.overdue() for lane in self._lanes)
 
     def forget(self, stations: Iterable[Station]) -> None:
         """Drop what is told of stations that are gone."""
@@ -309,6 +322,5 @@ class Flow:
         self._stopping = True
         if self._wake is not None:
             self._wake.cancel()
-        stops: list[Awaitable[bool]] = [lane.stop(within_seconds) for lane in [*self._retired, self._lanes]]
-        await asyncio.gather(*stops)
+        await asyncio.gather(*(lane.stop(within_seconds) for lane in self._lanes))
         await asyncio.sleep(0)  # results that the lanes have just handed over are delivered now

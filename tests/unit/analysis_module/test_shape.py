@@ -82,3 +82,24 @@ def test_a_path_with_positions_and_free_parts_has_a_class(path: str, change: spe
 def test_a_path_that_does_not_exist_has_none(path: str) -> None:
     with pytest.raises(KeyError):
         shape.change_class(path)
+
+
+def test_only_these_edits_start_a_module_anew() -> None:
+    anew = {path for path, change in shape.field_changes().items() if change is spec.Change.RECREATE}
+    assert anew == {
+        "spec.module",
+        "spec.kafka.groupId",
+        "spec.partitioning",
+        "spec.partitioning.slots",
+    }
+
+
+def test_only_these_edits_reach_no_worker() -> None:
+    quiet = {path for path, change in shape.field_changes().items() if change is spec.Change.NONE}
+    bounds = {f"spec.workers.autoscaling.{name}" for name in ("minReplicas", "maxReplicas", "targetLag")}
+    assert quiet == bounds | {
+        "spec.workers",
+        "spec.workers.replicas",
+        "spec.workers.autoscaling",
+        "spec.suspend",
+    }

@@ -151,3 +151,8 @@ def test_nothing_is_concluded_from_what_is_broken_already() -> None:
 def test_a_broken_input_hides_no_problem_of_another() -> None:
     told = _problems(inputs=[{"topic": GUN, "windowSize": 0}, {"topic": "T", "windowSize": 1}])
     assert list(told) == ["spec.inputs[0].windowSize", "spec.inputs[1].fields"]
+
+
+def test_a_problem_of_the_wiring_hides_no_other() -> None:
+    told = _problems(inputs=[{"topic": GUN, "arrays": ["x"]}, {"topic": GUN, "routing": "Aligned"}])
+    assert list(told) == ["spec.inputs[0].arrays[0]", "spec.inputs[1].topic"]

@@ -112,7 +112,9 @@ DEPENDENCIES = _counter(
 # Windows.
 WINDOW_BYTES = _gauge("window_bytes", "Memory of all windows.", unit="bytes")
 WINDOW_FILL = _gauge("window_fill_ratio", "Mean fill of the windows.", "topic", unit="0 to 1")
-PADDED = _gauge("padded_ratio", "Share of the samples given to callbacks that is padding.", "topic", unit="0 to 1")
+PADDED = _gauge(
+    "padded_ratio", "Share of the samples given to callbacks that is padding.", "topic", unit="0 to 1"
+)
 RESTORE_PROGRESS = _gauge("restore_progress", "How far the windows are restored.", unit="0 to 1")
 
 # Records out, progress.

@@ -72,6 +72,8 @@ class StationSeries:
         if any(self._other):
             rows.setdefault(tallies.OTHER, self._other)
         return [
-            tallies.counter_family(description, {(station_id,): row[column] for station_id, row in rows.items()})
+            tallies.counter_family(
+                description, {(station_id,): row[column] for station_id, row in rows.items()}
+            )
             for column, description in enumerate(_METRICS)
         ]

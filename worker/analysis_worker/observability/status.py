@@ -229,9 +229,7 @@ def health_document(
 _APART = ("config", "topics", "partitions")
 
 
-def status_document(
-    status: WorkerStatus, stations: Iterable[StationStatus] | None = None
-) -> dict[str, Any]:
+def status_document(status: WorkerStatus, stations: Iterable[StationStatus] | None = None) -> dict[str, Any]:
     """The whole status as JSON: worker, config, topics, partitions, and stations if any are given."""
     document: dict[str, Any] = {
         "worker": {name: value for name, value in _plain(status).items() if name not in _APART},

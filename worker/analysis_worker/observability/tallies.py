@@ -7,7 +7,7 @@ Counting costs a tenth of what the client library's own counters cost, and adds 
 import bisect
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from prometheus_client import metrics_core
 
@@ -82,7 +82,7 @@ class Buckets:
 
 
 def counter_family(
-    description: Description, counts: dict[tuple[str, ...], int]
+    description: Description, counts: Mapping[tuple[str, ...], int]
 ) -> metrics_core.CounterMetricFamily:
     """A counter's samples; values of labels that only differ in what cannot be written are summed."""
     totals: dict[tuple[str, ...], int] = {}
@@ -96,7 +96,7 @@ def counter_family(
 
 
 def gauge_family(
-    description: Description, values: dict[tuple[str, ...], float | None]
+    description: Description, values: Mapping[tuple[str, ...], float | None]
 ) -> metrics_core.GaugeMetricFamily:
     """A gauge's samples; what is not known (None) has none."""
     family = metrics_core.GaugeMetricFamily(description.name, description.help, labels=description.labels)
@@ -106,9 +106,7 @@ def gauge_family(
     return family
 
 
-def info_family(
-    description: Description, labels: dict[str, str] | None
-) -> metrics_core.InfoMetricFamily:
+def info_family(description: Description, labels: Mapping[str, str] | None) -> metrics_core.InfoMetricFamily:
     """An info metric; without labels it has no sample."""
     written = None if labels is None else {name: _label(value) for name, value in labels.items()}
     name = description.name.removesuffix("_info")

@@ -1,0 +1,29 @@
+"""`analysis-worker`: the command line."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from analysis_worker import VERSION
+from analysis_worker.commands import running
+
+_COMMANDS = (running,)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="analysis-worker",
+        description="Runs analysis modules over the Kafka streams of charging, PV and storage stations.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in _COMMANDS:
+        command.add_parser(commands)
+    arguments = parser.parse_args(argv)
+    code: int = arguments.run(arguments)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

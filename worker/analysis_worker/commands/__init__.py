@@ -1,0 +1,1 @@
+"""The commands of `analysis-worker`, one file each."""

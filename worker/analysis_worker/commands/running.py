@@ -1,0 +1,174 @@
+"""`analysis-worker run`: one worker, from an Assignment's file or a manifest, until told to stop."""
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import pathlib
+import signal
+import sys
+from collections.abc import AsyncIterator
+
+from prometheus_client import CollectorRegistry
+
+from analysis_module import assignment as assignments
+from analysis_module import errors, names, spec
+from analysis_worker import VERSION, service
+from analysis_worker.assignments import watching
+from analysis_worker.callbacks.loading import CallbackError
+from analysis_worker.commands import documents
+from analysis_worker.kafka import clients, connecting, ports
+from analysis_worker.observability import http, logs
+from analysis_worker.observability.metrics import WorkerMetrics
+from analysis_worker.settings import Settings
+
+log = logging.getLogger("analysis_worker.run")
+
+EXAMPLES = """examples:
+  analysis-worker run -f module.yaml                      the whole module in one worker
+  analysis-worker run -f module.yaml --shard 0 --shards 3 one worker of three, without an operator
+  analysis-worker run --assignment /etc/analysis/assignment/assignment.json
+
+exit codes: 0 stopped when told to; 1 the worker could not go on; 2 the manifest, the Assignment or a
+setting is wrong; 3 Kafka was not reached
+"""
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "run",
+        help="run one worker",
+        description="Run one worker until SIGTERM or SIGINT; the file is watched, and hot changes are applied.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("-f", "--file", type=pathlib.Path, help="an AnalysisModule manifest, YAML or JSON")
+    source.add_argument(
+        "--assignment", type=pathlib.Path, help="an Assignment's file"
+    )
+    parser.add_argument("--shard", type=int, default=0, help="which shard this worker is (default 0)")
+    parser.add_argument("--shards", type=int, default=1, help="how many shards there are (default 1)")
+    parser.add_argument("--host", default="0.0.0.0", help="address of the HTTP server (default %(default)s)")
+    parser.add_argument("--port", type=int, default=names.HTTP_PORT, help="its port (default %(default)s)")
+    parser.add_argument("--commit-interval", type=float, default=1.0, metavar="SECONDS", help="default 1")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run until told to stop; the exit code."""
+    # A worker makes many short-lived objects and few cycles: look for cycles seldom.
+    gc.set_threshold(50_000, 20, 100)
+    try:
+        return asyncio.run(_run(arguments))
+    except errors.InvalidSpec as error:
+        print(error, file=sys.stderr)
+        return 2
+    except (CallbackError, connecting.KafkaSettingsError, http.CannotListen, logs.LogError, OSError) as error:
+        if isinstance(error, service.KafkaUnreachable):
+            print(error, file=sys.stderr)
+            return 3
+        print(error, file=sys.stderr)
+        return 2
+    except ports.KafkaRefused as error:
+        print(f"Kafka refused: {error}; check kafka.security and the permissions", file=sys.stderr)
+        return 3
+
+
+async def _run(arguments: argparse.Namespace) -> int:
+    path = arguments.assignment or arguments.file
+    content = documents.read_bytes(path)
+    assignment = _assignment(arguments, content)
+    observability = assignment.module_spec.observability
+    logs.configure(
+        log_file=os.environ.get(names.ENV_LOG_FILE),
+        level=os.environ.get(names.ENV_LOG_LEVEL) or observability.log_level,
+        fmt="json" if observability.log_format is spec.LogFormat.JSON else "text",
+    )
+    connection = connecting.connection_of(
+        assignment.module_spec.kafka, assignment.module_spec.kafka.group_id or assignment.module_spec.module
+    )
+    registry = CollectorRegistry()
+    metrics = WorkerMetrics(registry, module=assignment.module_spec.module, owner=assignment.owner)
+    worker = service.Worker(
+        assignment,
+        connector_of(connection),
+        metrics=metrics,
+        settings=Settings(
+            commit_interval_seconds=arguments.commit_interval, most_per_poll=connection.max_poll_records
+        ),
+    )
+    metrics.watch(worker.report)
+    server = http.StatusServer(
+        worker.report, registry, host=arguments.host, port=arguments.port, version=VERSION
+    )
+    async with _listening(server):
+        return await _until_told(worker, arguments, path, content)
+
+
+def connector_of(connection: connecting.Connection) -> service.Connector:
+    """Real clients of a connection."""
+    return service.Connector(
+        source=lambda: clients.KafkaSource(connection),
+        sink=lambda: clients.KafkaSink(connection),
+        topics=lambda: clients.KafkaTopics(connection),
+    )
+
+
+def _assignment(arguments: argparse.Namespace, content: bytes) -> assignments.Assignment:
+    if arguments.assignment is not None:
+        return assignments.Assignment.from_json(content)
+    module_spec = documents.module_spec_of(content, str(arguments.file))
+    return assignments.for_shard(module_spec, arguments.shard, arguments.shards)
+
+
+@contextlib.asynccontextmanager
+async def _listening(server: http.StatusServer) -> AsyncIterator[None]:
+    server.start()
+    log.info("listening on port %s: %s", server.port, "/metrics /livez /readyz /health /status")
+    try:
+        yield
+    finally:
+        server.stop()
+
+
+async def _until_told(
+    worker: service.Worker, arguments: argparse.Namespace, path: pathlib.Path, content: bytes
+) -> int:
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    starting = asyncio.create_task(worker.start())
+    waiting = asyncio.create_task(told.wait())
+    await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        starting.cancel()
+    try:
+        await asyncio.gather(starting, return_exceptions=told.is_set())
+        watching_file = asyncio.create_task(_watch(worker, arguments, path, content))
+        ended = asyncio.create_task(worker.stopped.wait())
+        await asyncio.wait({waiting, ended}, return_when=asyncio.FIRST_COMPLETED)
+        watching_file.cancel()
+        ended.cancel()
+    finally:
+        waiting.cancel()
+        await worker.stop()
+    return 1 if worker.failure is not None else 0
+
+
+async def _watch(
+    worker: service.Worker, arguments: argparse.Namespace, path: pathlib.Path, content: bytes
+) -> None:
+    async for changed in watching.versions(path, known=content):
+        try:
+            assignment = _assignment(arguments, changed)
+        except errors.InvalidSpec as error:
+            worker.refuse(error)
+            continue
+        with contextlib.suppress(ValueError):  # refused: the worker has said why
+            await worker.apply(assignment)
+            log.info("Assignment applied: config %s, epoch %s", assignment.config_hash, assignment.epoch)

@@ -1,0 +1,363 @@
+"""The worker: one Assignment run on Kafka, from start to orderly stop. The only file that knows all parts."""
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from typing import Any
+
+from analysis_module import assignment as assignments
+from analysis_module import spec
+from analysis_worker import assembling, changing, committing, feeding, flow, reporting
+from analysis_worker.callbacks import loading
+from analysis_worker.engine import intake
+from analysis_worker.engine.engine import Engine
+from analysis_worker.kafka import outbox, ports, progress_log
+from analysis_worker.observability import logs, pulse
+from analysis_worker.observability.metrics import WorkerMetrics
+from analysis_worker.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class KafkaUnreachable(ConnectionError):
+    """Kafka could not be reached within the bound of a start: names the brokers, the reason and the mend."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Connector:
+    """Makes the Kafka ports: real clients, or fakes."""
+
+    source: Callable[[], ports.Source]
+    sink: Callable[[], ports.Sink]
+    topics: Callable[[], ports.Topics]
+
+
+class Worker:
+    """Runs one shard of one module.
+
+    `callback` stands in for the one that the module's spec names; `after_output` is called once an output
+    is acknowledged; async callbacks run on `callback_loop` if it is given, else on a loop of their own.
+    """
+
+    def __init__(
+        self,
+        assignment: assignments.Assignment,
+        connector: Connector,
+        *,
+        metrics: WorkerMetrics,
+        settings: Settings | None = None,
+        callback: loading.LoadedCallback | None = None,
+        after_output: flow.AfterOutput | None = None,
+        callback_loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        self.assignment = assignment
+        self.assembly = assembling.assemble(assignment.module_spec)
+        self.metrics = metrics
+        self.settings = settings or Settings()
+        self.pulse = pulse.LoopPulse()
+        self.report = reporting.Report(self)
+        self.state: reporting.State = "starting"
+        self.started_at = time.time()
+        self.released_slots: tuple[int, ...] = ()
+        self.refused: tuple[str, ...] = ()
+        self.desired_hash = assignment.config_hash
+        self.applied_at: float | None = None
+        self._given_callback = callback
+        self._after_output = after_output
+        self._callback_loop = callback_loop
+        self._connector = connector
+        self._tasks: list[asyncio.Task[None]] = []
+        self._applying = asyncio.Lock()
+        self.failure: BaseException | None = None
+        self.stopped = asyncio.Event()
+        self.gains: list[feeding.Feed] = []
+
+    # -- start --------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Connect, take the slots over and begin; returns once records flow or windows are being restored.
+
+        Raises CallbackError, KafkaUnreachable, KafkaRefused or KafkaSettingsError.
+        """
+        callback = self._given_callback or loading.load(self.assignment.module_spec.callback)
+        await _run_hook(callback.set_up)
+        self.engine = Engine(self.assembly.engine_settings, self.assignment.slots)
+        self.box = outbox.Outbox(self._connector.sink, self._output_refused)
+        await self._reached(self.box.start)
+        await self._reached(self._ensure_topics)
+        self.flow = flow.Flow(
+            self.assembly,
+            callback,
+            box=self.box,
+            metrics=self.metrics,
+            after_output=self._after_output,
+            callback_loop=self._callback_loop,
+        )
+        self.committer = committing.Committer(
+            self.engine, self.box, topic=self.assembly.wiring.progress_topic, owner=self.assignment.owner
+        )
+        self.committer.epoch = self.assignment.epoch
+        self._spawn(self.pulse.beat())
+        self._spawn(self.report.keep_current())
+        held = await self._take_slots(self.assignment.slots)
+        self.feed = self._make_feed(intake.Reader(self.engine, self.assignment.slots))
+        await self._reached(lambda: self.feed.begin(held))
+        await self.committer.initial(self.feed)
+        self.applied_at = time.time()
+        self.state = "restoring"
+        for work in (self.feed.run(), self._commit_regularly(), self._expire_regularly()):
+            self._spawn(self._guarded(work))
+        self.report.refresh()
+        log.info("module %s, owner %s: %s slots", *self._identity(), len(self.assignment.slots))
+
+    def _identity(self) -> tuple[str, str]:
+        return self.assignment.module_spec.module, self.assignment.owner
+
+    def _make_feed(self, reader: intake.Reader, *, shared_topics: bool = True) -> feeding.Feed:
+        return feeding.Feed(
+            reader,
+            self.assembly,
+            self.flow,
+            self._connector.source(),
+            metrics=self.metrics,
+            shared_topics=shared_topics,
+            most_per_poll=self.settings.most_per_poll,
+        )
+
+    async def _reached(self, attempt: Callable[[], Awaitable[None]]) -> None:
+        """Try until Kafka answers, with back-off and jitter, within the bound of a start."""
+        deadline = time.monotonic() + self.settings.connect_within_seconds
+        pause = 0.2
+        while True:
+            try:
+                await attempt()
+                return
+            except ports.KafkaUnavailable as error:
+                if time.monotonic() + pause > deadline:
+                    servers = ", ".join(self.assignment.module_spec.kafka.bootstrap_servers)
+                    raise KafkaUnreachable(
+                        f"no Kafka at {servers}: {error}; check kafka.bootstrapServers and the network"
+                    ) from error
+                log.warning("Kafka is not reached yet: %s", error)
+                await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+                pause = min(pause * 2, 5.0)
+
+    async def _ensure_topics(self) -> None:
+        wiring, topics = self.assembly.wiring, self._connector.topics()
+        wanted: list[tuple[str, int, Mapping[str, str]]] = [
+            (wiring.progress_topic, 1, progress_log.TOPIC_CONFIG),
+            (wiring.dead_letter_topic, 1, {}),
+        ]
+        if any(topic.aligned for topic in self.assembly.topics.values()):
+            wanted.append((wiring.strays_topic, 1, {}))
+        if wiring.output_topic is not None and self.assembly.module_spec.output.enabled:
+            wanted.append((wiring.output_topic, 4, {}))
+        for topic, partitions, config in wanted:
+            await topics.ensure(topic, partitions=partitions, config=config)
+
+    async def _take_slots(self, slots: Iterable[int]) -> Mapping[int, progress_log.SlotProgress]:
+        """Progress of slots, once whoever had them let go; a dead owner is waited for only so long."""
+        wanted = set(slots)
+        source = self._connector.source()
+        deadline = time.monotonic() + self.settings.takeover_after_seconds
+        try:
+            await self._reached(source.start)
+            while True:
+                newest = await progress_log.load(source, self.assembly.wiring.progress_topic)
+                busy = [slot for slot in wanted if self._held_elsewhere(newest.get(slot))]
+                if not busy or time.monotonic() > deadline:
+                    break
+                await asyncio.sleep(0.1)
+        finally:
+            await source.close()
+        if busy:
+            log.warning("slots %s were never let go of by their owner; taken over", busy)
+        held = {slot: newest[slot] for slot in wanted if slot in newest}
+        self.committer.remember(held)
+        return held
+
+    def _held_elsewhere(self, progress: progress_log.SlotProgress | None) -> bool:
+        return progress is not None and not progress.released and progress.owner != self.assignment.owner
+
+    # -- while running --------------------------------------------------------------------------------
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.append(task)
+        return task
+
+    async def _guarded(self, work: Awaitable[None]) -> None:
+        """A task that ends by an error ends the worker: better restarted than half alive."""
+        try:
+            await work
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            log.exception("the worker cannot go on")
+            self.failure = error
+            self.state = "failed"
+            self.report.refresh()
+            self.stopped.set()
+
+    async def _commit_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(self.settings.commit_interval_seconds)
+            await self.committer.commit([self.feed, *self.gains])
+            self.metrics.committed()
+            if self.state == "restoring" and not self.feed.restoring:
+                self.state = "running"
+
+    async def _expire_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(self.settings.expiry_interval_seconds)
+            gone = self.engine.expire(self._stream_time_ms())
+            self.flow.forget(gone)
+
+    def _stream_time_ms(self) -> int:
+        """Now, or as far as the slowest partition has been read: a backlog must not expire its stations."""
+        now = int(time.time() * 1000)
+        behind = [
+            part.last_timestamp
+            for part in self.feed.parts.values()
+            if part.taken and not part.caught_up and part.source.trigger
+        ]
+        return min([now, *behind])
+
+    def _output_refused(self, message: ports.Message, reason: str) -> None:
+        self.metrics.failed("output_refused")
+        log.error(
+            "an output of %s bytes for %s is refused: %s", len(message.value or b""), message.topic, reason
+        )
+
+    # -- changes ------------------------------------------------------------------------------------
+
+    async def apply(self, assignment: assignments.Assignment) -> None:
+        """Take a new Assignment over while running; raises ChangeRefused, and then all stays as it was."""
+        async with self._applying:
+            self.desired_hash = assignment.config_hash
+            try:
+                changing.check(self.assignment, assignment)
+                if assignment.config_hash != self.assignment.config_hash:
+                    await self._reconfigure(assignment.module_spec)
+            except (changing.ChangeRefused, loading.CallbackError, ValueError) as error:
+                self.refuse(error)
+                raise
+            lost = self.assignment.slots - assignment.slots
+            gained = assignment.slots - self.assignment.slots
+            self.assignment = assignment
+            self.committer.epoch = assignment.epoch
+            self.refused, self.applied_at = (), time.time()
+            if lost:
+                await self._lose(lost)
+            if gained:
+                await self._gain(gained)
+            self.report.refresh()
+
+    def refuse(self, error: Exception) -> None:
+        """A new Assignment cannot be used: what runs stays, and the status says why."""
+        problems = getattr(error, "problems", None)
+        self.refused = tuple(map(str, problems)) if problems else (str(error),)
+        self.metrics.config_refused()
+        log.error("the new Assignment is refused: %s", "; ".join(self.refused))
+        self.report.refresh()
+
+    async def _reconfigure(self, module_spec: spec.ModuleSpec) -> None:
+        assembly = assembling.assemble(module_spec)
+        callback = self.flow.callback
+        if module_spec.callback != self.assembly.module_spec.callback and self._given_callback is None:
+            callback = loading.load(module_spec.callback)
+            await _run_hook(callback.set_up)
+        if (
+            assembly.wiring != self.assembly.wiring
+            or assembly.engine_settings != self.assembly.engine_settings
+        ):
+            self.engine.reconfigure(assembly.engine_settings)
+        self.assembly = assembly
+        self.flow.configure(assembly, callback)
+        for feed in (self.feed, *self.gains):
+            await feed.reassemble(assembly)
+        logs.set_level(module_spec.observability.log_level)
+        self.metrics.stations.limit(
+            per_station_series=module_spec.observability.per_station_series,
+            max_station_series=module_spec.observability.max_station_series,
+        )
+
+    async def _lose(self, slots: frozenset[int]) -> None:
+        """Let go of slots: take no more, finish what is under way, say how far, and only then forget."""
+        self.committer.refresh_floors()
+        left = self.feed.lose(slots)
+        gone = self.engine.disown(slots)
+        if not await self.committer.release(left, slots, self.settings.release_within_seconds):
+            log.error("slots %s are released with callbacks still under way", sorted(slots))
+        self.flow.forget(gone)
+        self.released_slots = tuple(sorted((set(self.released_slots) | slots) - self.assignment.slots))
+
+    async def _gain(self, slots: frozenset[int]) -> None:
+        """Take slots over: restore their windows beside what runs, then let the first feed carry on."""
+        held = await self._take_slots(slots)
+        self.released_slots = tuple(slot for slot in self.released_slots if slot not in slots)
+        reader = intake.Reader(self.engine, slots, keeps_unclaimed=False)
+        gain = self._make_feed(reader, shared_topics=False)
+        self.engine.own(slots)
+        self.feed.expect(slots)
+        await self._reached(lambda: gain.begin(held))
+        await self.committer.initial(gain)
+        self.gains.append(gain)
+        self._spawn(self._guarded(self._bring_up(gain)))
+
+    async def _bring_up(self, gain: feeding.Feed) -> None:
+        while True:
+            try:
+                await gain.step()
+            except ports.KafkaUnavailable as error:
+                log.warning("taking slots over waits: %s", error)
+                await asyncio.sleep(1.0)
+            if not gain.restoring and self.feed.take_over(gain):
+                break
+        self.gains.remove(gain)
+        await gain.source.close()
+        log.info("slots %s are taken over", sorted(gain.reader.slots))
+
+    # -- stop ---------------------------------------------------------------------------------------
+
+    async def stop(self) -> None:
+        """Stop within the bound: fetch no more, end callbacks, send outputs, commit. Idempotent."""
+        if self.state in ("stopping", "stopped"):
+            await self.stopped.wait()
+            return
+        failed, self.state = self.state == "failed", "stopping"
+        within = self.settings.stop_within_seconds
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if hasattr(self, "flow"):
+            await self.flow.stop(within / 2)
+            await self.box.flush(within / 4)
+        if hasattr(self, "feed"):
+            if not failed:
+                await self._last_commit(within / 4)
+            for feed in (self.feed, *self.gains):
+                await feed.source.close()
+        if hasattr(self, "box"):
+            await self.box.close()
+        if hasattr(self, "flow"):
+            await _run_hook(self.flow.callback.tear_down)
+        self.state = "failed" if failed else "stopped"
+        self.report.refresh()
+        self.stopped.set()
+
+    async def _last_commit(self, within_seconds: float) -> None:
+        with contextlib.suppress(TimeoutError, ports.KafkaUnavailable):
+            async with asyncio.timeout(within_seconds):
+                await self.committer.commit([self.feed, *self.gains])
+
+
+async def _run_hook(hook: Callable[[], Any] | None) -> None:
+    if hook is not None:
+        made = hook()
+        if isinstance(made, Awaitable):
+            await made
