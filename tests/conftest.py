@@ -70,21 +70,18 @@ def _users_own_cluster() -> str:
 
 def _only_without_a_users_cluster() -> None:
     if _users_own_cluster():
-        pytest.skip("these tests need brokers of their own: unset KAFKA_BOOTSTRAP_SERVERS")
+        raise programs.Unavailable("it needs brokers of its own: unset KAFKA_BOOTSTRAP_SERVERS")
 
 
 @contextlib.contextmanager
 def _running(
     config: pytest.Config, cluster: kafka_cluster.KafkaCluster
 ) -> Iterator[kafka_cluster.KafkaCluster]:
-    """The started cluster, progress shown; without Java or Maven its tests are reported as not run."""
+    """The started cluster, its progress shown; `programs.Unavailable` without Java or Maven."""
     started = time.monotonic()
     capture = config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
-        try:
-            cluster.start()
-        except programs.Unavailable as problem:
-            pytest.skip(str(problem))
+        cluster.start()
         programs.announce(f"\nKafka at {cluster.bootstrap_servers} after {time.monotonic() - started:.1f} s")
     try:
         yield cluster

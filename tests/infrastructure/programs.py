@@ -10,7 +10,7 @@ from pathlib import Path
 class Unavailable(RuntimeError):
     """Something that a tier needs is not on this machine and cannot be brought here; the text says the mend.
 
-    A fixture turns it into "this tier did not run"; with CI=true that is a failure.
+    A test or fixture that raises it has not failed but "did not run"; with CI=true that is a failure too.
     """
 
 

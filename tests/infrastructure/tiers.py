@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.infrastructure import programs
+
 TESTS = Path(__file__).parents[1]
 TIERS = {
     "unit": "pure code, milliseconds",
@@ -88,9 +90,14 @@ class TierReport:
         return report
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Refuses the skip of a test in CI."""
+    def pytest_runtest_makereport(
+        self, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Tells "cannot run on this machine" from "failed", and refuses the skip of a test in CI."""
         report = yield
+        if call.excinfo is not None and call.excinfo.errisinstance(programs.Unavailable):
+            report.outcome = "skipped"
+            report.longrepr = (report.nodeid, 0, str(call.excinfo.value))
         _refuse_skip(report)
         return report
 

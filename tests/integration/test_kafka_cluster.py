@@ -1,7 +1,6 @@
 """The real Kafka that the tests stand on keeps its word: it serves, survives a kill, and guards its doors."""
 
 import contextlib
-import os
 import socket
 import ssl
 import subprocess
@@ -13,7 +12,7 @@ from typing import Any
 import kafka as kafka_python
 import pytest
 
-from tests.infrastructure import kafka_cluster, kafka_tools, local_ports, waiting
+from tests.infrastructure import kafka_cluster, kafka_distribution, kafka_tools, local_ports, waiting
 
 REFUSALS = {
     "PLAIN": "Authentication failed: Invalid username or password",
@@ -227,9 +226,9 @@ class TestSecuredBroker:
 
 
 class TestEnd:
-    def test_brokers_and_data_are_gone_when_their_owner_is_killed(
-        self, kafka: kafka_cluster.KafkaEndpoint
-    ) -> None:
+    def test_brokers_and_data_are_gone_when_their_owner_is_killed(self) -> None:
+        kafka_distribution.java()
+        kafka_distribution.jars()
         command = [sys.executable, "-m", "tests.infrastructure.kafka_cluster", "--brokers", "1"]
         root = Path(__file__).parents[2]
         with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as owner:
@@ -242,7 +241,7 @@ class TestEnd:
 
         waiting.until(lambda: not local_ports.accepts(port), what="the broker is gone", timeout_seconds=10)
         waiting.until(
-            lambda: not os.path.exists(printed["directory"]), what="its data are gone", timeout_seconds=10
+            lambda: not Path(printed["directory"]).exists(), what="its data are gone", timeout_seconds=10
         )
 
     def test_an_orderly_stop_leaves_no_directory(self, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Progress to Kafka: what is done, per slot, and the lowest of it to the consumer group for lag tools."""
 
 import asyncio
+import dataclasses
 import logging
 import time
 from collections.abc import Iterable, Mapping
@@ -30,7 +31,7 @@ class Committer:
         self._owner = owner
         self._written: dict[int, progress_log.SlotProgress] = {}
         self._floors: dict[int, dict[TopicPartition, int]] = {}
-        self._floors_at = -_FLOOR_SECONDS
+        self._floors_at = time.monotonic()
         self._group_warned = False
 
     def remember(self, held: Mapping[int, progress_log.SlotProgress]) -> None:
@@ -39,10 +40,10 @@ class Committer:
 
     async def commit(self, feeds: Iterable[Feed]) -> None:
         """Write what has moved since the last time; returns when Kafka has it."""
-        feeds = list(feeds)
-        if any(feed.restoring for feed in feeds):
-            feeds = [feed for feed in feeds if not feed.restoring]
+        feeds = [feed for feed in feeds if not feed.restoring]
         offsets = _offsets(feeds)
+        if time.monotonic() - self._floors_at > _FLOOR_SECONDS or not self._floors_known(offsets):
+            self.refresh_floors(feeds)
         moved = [self._progress(slot, offsets[slot]) for slot in offsets]
         await self._write([entry for entry in moved if self._written.get(entry.slot) != entry])
         for feed in feeds:
@@ -51,34 +52,36 @@ class Committer:
         self.commits += 1
 
     def _progress(self, slot: int, offsets: Mapping[TopicPartition, int]) -> progress_log.SlotProgress:
-        floors = self._current_floors().get(slot, {})
-        shared = self._current_floors().get(-1, {})
-        return progress_log.SlotProgress(
-            slot=slot,
-            owner=self._owner,
-            epoch=self.epoch,
-            offsets=offsets,
-            floors={**shared, **floors},
-        )
+        held = self._floors.get(slot, {})
+        floors = {place: min(offset, held.get(place, offset)) for place, offset in offsets.items()}
+        return progress_log.SlotProgress(slot, self._owner, self.epoch, offsets, floors)
 
-    def _current_floors(self) -> Mapping[int, Mapping[TopicPartition, int]]:
-        """An older floor is only a longer replay, so they are looked up now and then."""
-        if time.monotonic() - self._floors_at > _FLOOR_SECONDS:
-            self._floors_at = time.monotonic()
-            self._floors = {
-                slot: {TopicPartition(*place): offset for place, offset in floors.items()}
-                for slot, floors in self._engine.floors().items()
+    def _floors_known(self, offsets: Mapping[int, Mapping[TopicPartition, int]]) -> bool:
+        return all(self._floors.get(slot, {}).keys() >= places.keys() for slot, places in offsets.items())
+
+    def refresh_floors(self, feeds: Iterable[Feed]) -> None:
+        """Look up how far back a rebuild would have to go; an older floor only makes it longer.
+
+        Where a slot has no window its floor is its progress: whatever it takes next is not before that.
+        """
+        self._floors_at = time.monotonic()
+        of_windows = self._engine.floors()
+        shared = of_windows.get(-1, {})
+        for slot, offsets in _offsets(feeds).items():
+            own = of_windows.get(slot, {})
+            self._floors[slot] = {
+                place: min(offset, own.get(place, offset), shared.get(place, offset))
+                for place, offset in offsets.items()
             }
-        return self._floors
 
     async def initial(self, feed: Feed) -> None:
         """Keep where new slots start, before a record is taken: a crash must not move `latest` on."""
         entries = []
         for slot in feed.reader.slots:
+            parts = {place: part for place, part in feed.parts.items() if slot in part.resume}
+            self._floors[slot] = {place: part.progress.position for place, part in parts.items()}
             if slot not in self._written:
-                offsets = {p: part.resume[slot] for p, part in feed.parts.items() if slot in part.resume}
-                floors = {p: part.progress.position for p, part in feed.parts.items() if slot in part.resume}
-                entries.append(progress_log.SlotProgress(slot, self._owner, self.epoch, offsets, floors))
+                entries.append(self._progress(slot, {p: part.resume[slot] for p, part in parts.items()}))
         await self._write(entries)
 
     async def release(self, left: Left, slots: Iterable[int], within_seconds: float) -> bool:
@@ -96,17 +99,9 @@ class Committer:
                 for place, (position, pendings) in left.items()
                 if slot in pendings
             }
-            floors = {**self._floors.get(-1, {}), **self._floors.get(slot, {})}
-            entries.append(
-                progress_log.SlotProgress(slot, self._owner, self.epoch, offsets, floors, released=True)
-            )
+            entries.append(dataclasses.replace(self._progress(slot, offsets), released=True))
         await self._write(entries)
         return time.monotonic() <= deadline
-
-    def refresh_floors(self) -> None:
-        """Look the floors up anew before slots are released."""
-        self._floors_at = -_FLOOR_SECONDS
-        self._current_floors()
 
     async def _write(self, entries: Iterable[progress_log.SlotProgress]) -> None:
         acknowledged = asyncio.Event()

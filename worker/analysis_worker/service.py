@@ -288,7 +288,7 @@ class Worker:
 
     async def _lose(self, slots: frozenset[int]) -> None:
         """Let go of slots: take no more, finish what is under way, say how far, and only then forget."""
-        self.committer.refresh_floors()
+        self.committer.refresh_floors([self.feed])
         left = self.feed.lose(slots)
         gone = self.engine.disown(slots)
         if not await self.committer.release(left, slots, self.settings.release_within_seconds):

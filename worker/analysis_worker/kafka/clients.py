@@ -8,6 +8,7 @@ from typing import Any, cast
 import aiokafka
 from aiokafka import errors
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.protocol.admin import CreateTopicsRequest
 
 from analysis_worker.engine.records import Record, TopicPartition
 from analysis_worker.kafka import connecting, ports
@@ -197,16 +198,39 @@ class KafkaTopics:
         self._arguments = connection.admin_arguments()
 
     async def ensure(self, topic: str, *, partitions: int, config: Mapping[str, str]) -> None:
-        """Create a topic unless it exists, with up to three replicas."""
+        """Create a topic unless it exists, with up to three replicas.
+
+        Where no broker creates topics by request the topic is only asked for, so that the broker's own
+        partition count and configuration hold.
+        """
         async with self._admin() as admin:
             described = await admin.describe_cluster()
-            replicas = min(3, len(described["brokers"]))
+            brokers = [broker["node_id"] for broker in described["brokers"]]
+            if described["controller_id"] not in brokers and not await self._can_create(admin):
+                await self._ask_for(admin, topic)
+                return
+            replicas = min(3, len(brokers))
             wanted = NewTopic(topic, partitions, replicas, topic_configs=dict(config))
             response = await admin.create_topics([wanted])
             for _, code, *rest in response.topic_errors:
                 error = errors.for_code(code)
                 if error not in (errors.NoError, errors.TopicAlreadyExistsError):
                     raise error(f"create topic {topic}: {rest[0] if rest else ''}")
+
+    async def _can_create(self, admin: Any) -> bool:
+        """Whether a cluster that names no controller knows the request at all; the embedded broker does not."""
+        nothing = CreateTopicsRequest(create_topic_requests=[], timeout=1000, validate_only=True)
+        try:
+            await admin._send_request(nothing)
+        except errors.IncompatibleBrokerVersion:
+            return False
+        raise errors.NotControllerError("the cluster has no controller now")
+
+    async def _ask_for(self, admin: Any, topic: str) -> None:
+        """Name the topic in a metadata request, which creates it where topics come into being by use."""
+        for described in await admin.describe_topics([topic]):
+            if described["error_code"]:
+                raise errors.for_code(described["error_code"])(f"topic {topic} is not there: create it")
 
     @contextlib.asynccontextmanager
     async def _admin(self) -> AsyncIterator[Any]:

@@ -111,15 +111,19 @@ class StatusServer:
 
 def _listener(host: str, port: int) -> socket.socket:
     """A listening socket; `::` takes IPv4 too. Raises CannotListen."""
+    if not 0 <= port <= 65_535:
+        raise CannotListen(f"cannot listen on {host}, port {port}: give a port of 0 to 65535")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     both = host == "::" and socket.has_dualstack_ipv6()
     try:
-        return socket.create_server((host, port), family=family, dualstack_ipv6=both)
+        address = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)[0][4]
     except socket.gaierror as error:
-        mend = "the name has no address; give one of this machine's own, or 0.0.0.0 for all"
+        mend = (
+            f"the name has no address ({error.strerror}); give one of this machine's own, or 0.0.0.0 for all"
+        )
         raise CannotListen(f"cannot listen on {host}, port {port}: {mend}") from error
+    try:
+        return socket.create_server(address, family=family, dualstack_ipv6=both)
     except OSError as error:
         mend = _MENDS.get(error.errno or 0, f"{error.strerror}; give another host or port")
         raise CannotListen(f"cannot listen on {host}, port {port}: {mend}") from error
-    except OverflowError as error:
-        raise CannotListen(f"cannot listen on {host}, port {port}: give a port of 0 to 65535") from error

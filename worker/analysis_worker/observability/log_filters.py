@@ -86,19 +86,31 @@ _KEYS: Final = (
 _KEY: Final = f"(?:{'|'.join(_KEYS)})"
 _QUOTED: Final = r"""[bB]?(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')"""
 _BARE: Final = r"(?![{\[])[^\s,;&)\]}]++"
-_SECRETS: Final = (
+_PATTERNS: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
     # key=value, whatever the key's quotes.
-    re.compile(rf"""({_KEY}\\?["']?\s{{0,4}}=\s{{0,4}})(?:{_QUOTED}|{_BARE})""", re.IGNORECASE),
+    (_KEYS, re.compile(rf"""({_KEY}\\?["']?\s{{0,4}}=\s{{0,4}})(?:{_QUOTED}|{_BARE})""", re.I)),
     # "key": value
-    re.compile(rf"""({_KEY}\\?["']\s{{0,4}}:\s{{0,4}})(?:{_QUOTED}|{_BARE})""", re.IGNORECASE),
+    (_KEYS, re.compile(rf"""({_KEY}\\?["']\s{{0,4}}:\s{{0,4}})(?:{_QUOTED}|{_BARE})""", re.I)),
     # key: value of YAML, which ends its line; else prose such as "password: give one" would lose words.
-    re.compile(rf"({_KEY}[ \t]{{0,4}}:[ \t]{{0,4}})(?:{_QUOTED}|[^\s,;]{{1,2000}}+(?=\s*$))", re.I | re.M),
+    (
+        _KEYS,
+        re.compile(
+            rf"({_KEY}[ \t]{{0,4}}:[ \t]{{0,4}})(?:{_QUOTED}|[^\s,;]{{1,2000}}+(?=\s*$))", re.I | re.M
+        ),
+    ),
     # The header Authorization; what has no digit is prose.
-    re.compile(r"(\b(?:Bearer|Basic)\s{1,4})(?=[\w.~+/-]*\d)[\w.~+/=-]{8,}", re.IGNORECASE),
+    (
+        ("bearer", "basic"),
+        re.compile(r"(\b(?:Bearer|Basic)\s{1,4})(?=[\w.~+/-]*\d)[\w.~+/=-]{8,}", re.I),
+    ),
     # scheme://user:password@host
-    re.compile(r"(\w://[^\s/:@]{0,200}:)[^\s/@]{1,500}(?=@)"),
-    re.compile(r"(-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----).*?(?:-----END|\Z)", re.DOTALL),
+    (("://",), re.compile(r"(\w://[^\s/:@]{0,200}:)[^\s/@]{1,500}(?=@)")),
+    (
+        ("private key",),
+        re.compile(r"(-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----).*?(?:-----END|\Z)", re.DOTALL),
+    ),
 )
+"""What begins a secret, in lower case, and the pattern whose group 1 is what stays of it."""
 
 
 def redacted(text: str) -> str:
@@ -107,8 +119,10 @@ def redacted(text: str) -> str:
     Known by their keys (password, token and others, also as the end of a longer key such as
     sasl_plain_password), as credentials in a URL or an HTTP header, or as a PEM private key.
     """
-    for pattern in _SECRETS:
-        text = pattern.sub(rf"\1{BLOT}", text)
+    lowered = text.lower()  # thirty times as quick as the patterns, on the many lines that hold none
+    for beginnings, pattern in _PATTERNS:
+        if any(beginning in lowered for beginning in beginnings):
+            text = pattern.sub(rf"\1{BLOT}", text)
     return text
 
 

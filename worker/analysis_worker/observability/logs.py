@@ -69,16 +69,13 @@ def configure(
     formatter = _formatter(fmt, constants)
     hosted = bool(logging.getLogger().handlers)
     targets: list[logging.Handler] = [] if hosted else [logging.StreamHandler(stream or sys.stderr)]
-    read_only = False
-    if log_file is not None:
-        try:
-            targets.append(_file_handler(Path(log_file), max_bytes, backups))
-        except _ReadOnly:
-            read_only = True
+    file = None if log_file is None else _file_handler(Path(log_file), max_bytes, backups)
+    if file is not None:
+        targets.append(file)
     for target in targets:
         target.setFormatter(formatter)
     _install(_Outlet(targets, constants), number, propagate=hosted)
-    if read_only:
+    if log_file is not None and file is None:
         wrong = "the log file %s is on a read-only file system: lines go to the console only; mount a volume"
         _log.warning(f"{wrong} there, or name another file in {names.ENV_LOG_FILE}", log_file)
 
@@ -106,10 +103,6 @@ def release() -> None:
         logger = logging.getLogger(name)
         logger.propagate = True
         logger.setLevel(logging.NOTSET)
-
-
-class _ReadOnly(Exception):
-    """The file system takes no file."""
 
 
 class _Outlet(logging.Handler):
@@ -180,15 +173,22 @@ def _formatter(fmt: str, constants: Mapping[str, Any]) -> logging.Formatter:
     raise LogError(f"the log format {fmt!r} is unknown: give text or json")
 
 
-def _file_handler(path: Path, max_bytes: int, backups: int) -> logging.Handler:
+def _file_handler(path: Path, max_bytes: int, backups: int) -> logging.Handler | None:
+    """The file's handler, None on a read-only file system; raises LogError."""
     try:
         # A lone surrogate, as a hostile id may hold, must not cost the line.
         return logging.handlers.RotatingFileHandler(
             path, maxBytes=max_bytes, backupCount=backups, encoding="utf-8", errors="backslashreplace"
         )
     except OSError as error:
-        if error.errno == errno.EROFS:
-            raise _ReadOnly from error
-        mend = _MENDS.get(error.errno or 0, f"{error.strerror}; name another file")
-        wrong = f"the log file {path} cannot be opened: {mend}"
-        raise LogError(f"{wrong}, or set {names.ENV_LOG_FILE} to another") from error
+        if (problem := problem_with_file(path, error)) is None:
+            return None
+        raise problem from error
+
+
+def problem_with_file(path: Path, error: OSError) -> LogError | None:
+    """What a user is to be told of a log file that could not be opened; None if the console will do."""
+    if error.errno == errno.EROFS:  # a container's root, as it should be
+        return None
+    mend = _MENDS.get(error.errno or 0, f"{error.strerror}; name another file")
+    return LogError(f"the log file {path} cannot be opened: {mend}, or set {names.ENV_LOG_FILE} to another")

@@ -60,7 +60,7 @@ class StationSeries:
             return
         row = self._rows.get(station_id)
         if row is None:
-            if len(self._rows) < most:
+            if len(self._rows) < most and station_id != tallies.OTHER:
                 row = self._rows[station_id] = [0] * len(_METRICS)
             else:
                 row = self._other
@@ -70,7 +70,7 @@ class StationSeries:
         """What a scrape gets; no samples while switched off."""
         rows = self._rows.copy()
         if any(self._other):
-            rows.setdefault(tallies.OTHER, self._other)
+            rows[tallies.OTHER] = self._other
         return [
             tallies.counter_family(
                 description, {(station_id,): row[column] for station_id, row in rows.items()}

@@ -80,6 +80,7 @@ def test_a_forgotten_station_leaves_its_place_and_no_burst() -> None:
 
 
 def test_a_station_named_other_shares_the_series_of_that_name() -> None:
-    series = series_for(2)
-    series.consumed("_other", 1)
-    assert consumed(series) == {"_other": 1}
+    series = series_for(1)
+    for station in ("_other", "A", "B"):
+        series.consumed(station, 1)
+    assert consumed(series) == {"A": 1, "_other": 2}

@@ -70,10 +70,11 @@ def test_a_duration_below_zero_counts_as_zero() -> None:
 
 
 def test_ids_that_only_differ_in_what_utf8_cannot_write_are_one_series() -> None:
-    family = tallies.counter_family(BY_TYPE, {("\ud800",): 1, ("\ud801",): 2, ("x" * 300,): 3})
+    counts = {(label,): 1 for label in ("\ud800", "\ud801", "x" * 300)}
+    family = tallies.counter_family(BY_TYPE, counts)
     assert [(sample.labels["error_type"], sample.value) for sample in family.samples] == [
-        ("x" * 200, 3),
-        ("?", 3),
+        ("x" * 200, 1),
+        ("?", 2),
     ]
 
 
