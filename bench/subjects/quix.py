@@ -30,7 +30,7 @@ def application(job: measuring.Job, span: measuring.Span) -> Application:
         consumer_group=job.group,
         auto_offset_reset="earliest",
         use_changelog_topics=False,
-        broker_availability_timeout=0,
+        #broker_availability_timeout=0,
         state_dir=job.scratch,
         producer_extra_config={"linger.ms": 5},
         loglevel="WARNING",

@@ -26,7 +26,9 @@ class Producing(threading.Thread):
     def run(self) -> None:
         for begin in range(0, len(self._sent), SLICE):
             self.allowed.acquire()
-            kafka_tools.produce_all(self._stream.bootstrap, self._stream.topic, self._sent[begin : begin + SLICE])
+            kafka_tools.produce_all(
+                self._stream.bootstrap, self._stream.topic, self._sent[begin : begin + SLICE]
+            )
 
 
 def test_a_worker_killed_ten_times_loses_no_record_and_marks_every_duplicate(

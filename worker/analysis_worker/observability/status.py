@@ -175,7 +175,7 @@ def _silences(status: WorkerStatus, age: float) -> Iterable[str]:
     lag, poll = status.loop_lag_seconds, status.last_poll_age_seconds
     if lag is not None and lag + age > MOST_SILENT_SECONDS:
         yield f"the main loop has been blocked for {lag + age:.0f} s, more than {MOST_SILENT_SECONDS:.0f} s"
-    if poll is not None and poll + age > MOST_SILENT_SECONDS:
+    if status.consumer_connected and poll is not None and poll + age > MOST_SILENT_SECONDS:
         yield f"the last poll of Kafka was {poll + age:.0f} s ago, more than {MOST_SILENT_SECONDS:.0f} s"
 
 
