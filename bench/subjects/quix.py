@@ -2,9 +2,8 @@
 
 Set for speed as far as its documentation goes: its JSON (de)serialisers are orjson by default; librdkafka
 fetches ahead; the checkpoint interval stays at 5 s; `use_changelog_topics` is off, so that Quix keeps no
-copy of its state in Kafka and pays nothing for one; `broker_availability_timeout` is off, which saves two
-checks per record. A record counts as done when Quix says so (`on_message_processed`); outputs when the
-producer is flushed at the end of the run.
+copy of its state in Kafka and pays nothing for one. A record counts as done when Quix says so
+(`on_message_processed`); outputs when the producer is flushed at the end of the run.
 """
 
 from typing import Any
@@ -30,7 +29,6 @@ def application(job: measuring.Job, span: measuring.Span) -> Application:
         consumer_group=job.group,
         auto_offset_reset="earliest",
         use_changelog_topics=False,
-        #broker_availability_timeout=0,
         state_dir=job.scratch,
         producer_extra_config={"linger.ms": 5},
         loglevel="WARNING",

@@ -46,6 +46,9 @@ def assemble(module_spec: spec.ModuleSpec) -> Assembly:
         )
     for topic in resolved.lookup_topics:
         topics[topic] = _devices_intake(topic)
+    aligned = {topic: source for topic, source in topics.items() if source.aligned}
+    if aligned:
+        topics[resolved.strays_topic] = _strays_intake(resolved.strays_topic, aligned)
     settings = EngineSettings(
         wiring=resolved,
         readers=tuple(decoder.readers for decoder in decoders),
@@ -71,4 +74,14 @@ def _devices_intake(topic: str) -> intake.TopicIntake:
         decoder=decoding.InputDecoder(source),
         trigger=False,
         teaches=True,
+    )
+
+
+def _strays_intake(topic: str, aligned: dict[str, intake.TopicIntake]) -> intake.TopicIntake:
+    """The module's own topic of strays, read by every shard, each record as if it came from its origin."""
+    return intake.TopicIntake(
+        topic=topic,
+        kind=intake.Kind.STRAYS,
+        decoder=decoding.OutputDecoder(),
+        strayed={name: dataclasses.replace(source, aligned=False) for name, source in aligned.items()},
     )

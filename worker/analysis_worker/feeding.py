@@ -211,6 +211,7 @@ class Feed:
             chunk = records[begin : begin + CHUNK_RECORDS]
             taken = self.reader.take(part, chunk, now_ms)
             self._flow.take(taken, now_ms)
+            log.debug("%s/%s: %s records, %s triggers", *part.origin, len(chunk), len(taken.triggers))
             self._metrics.consumed(part.source.topic, len(chunk))
             self._metrics.muted(taken.muted)
             self._metrics.foreign(taken.foreign)

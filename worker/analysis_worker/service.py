@@ -71,6 +71,7 @@ class Worker:
         self._callback_loop = callback_loop
         self._connector = connector
         self._tasks: list[asyncio.Task[None]] = []
+        self._counted = (0, 0, 0)
         self._applying = asyncio.Lock()
         self.failure: BaseException | None = None
         self.stopped = asyncio.Event()
@@ -208,8 +209,17 @@ class Worker:
             await asyncio.sleep(self.settings.commit_interval_seconds)
             await self.committer.commit([self.feed, *self.gains])
             self.metrics.committed()
+            self._count_outbox()
             if self.state == "restoring" and not self.feed.restoring:
                 self.state = "running"
+
+    def _count_outbox(self) -> None:
+        """Bring the outbox's counts into the metrics; it counts for itself, off the hot path."""
+        box, (sent, sent_bytes, reconnects) = self.box, self._counted
+        self.metrics.sent(box.sent - sent, box.sent_bytes - sent_bytes)
+        for _ in range(box.reconnects - reconnects):
+            self.metrics.reconnected("producer")
+        self._counted = (box.sent, box.sent_bytes, box.reconnects)
 
     async def _expire_regularly(self) -> None:
         while True:

@@ -47,9 +47,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("-f", "--file", type=pathlib.Path, help="an AnalysisModule manifest, YAML or JSON")
-    source.add_argument(
-        "--assignment", type=pathlib.Path, help="an Assignment's file"
-    )
+    source.add_argument("--assignment", type=pathlib.Path, help="an Assignment's file")
     parser.add_argument("--shard", type=int, default=0, help="which shard this worker is (default 0)")
     parser.add_argument("--shards", type=int, default=1, help="how many shards there are (default 1)")
     parser.add_argument("--host", default="0.0.0.0", help="address of the HTTP server (default %(default)s)")
@@ -88,6 +86,7 @@ async def _run(arguments: argparse.Namespace) -> int:
         level=os.environ.get(names.ENV_LOG_LEVEL) or observability.log_level,
         fmt="json" if observability.log_format is spec.LogFormat.JSON else "text",
     )
+    logs.identify(module=assignment.module_spec.module, shard=assignment.shard)
     connection = connecting.connection_of(
         assignment.module_spec.kafka, assignment.module_spec.kafka.group_id or assignment.module_spec.module
     )

@@ -11,7 +11,7 @@ from analysis_module import slots as slot_math
 from analysis_module import spec, wiring
 from analysis_worker.engine import layout as layouts
 from analysis_worker.engine import segments
-from analysis_worker.engine.records import Row
+from analysis_worker.engine.records import Row, TopicPartition
 from analysis_worker.engine.stations import Station
 from analysis_worker.engine.windows import Head, TopicWindow
 
@@ -234,19 +234,19 @@ class Engine:
 
     # -- what a report or a checkpoint reads ------------------------------------------------------
 
-    def floors(self) -> dict[int, dict[tuple[str, int], int]]:
-        """Per slot and (topic, partition), the oldest offset that a rebuild of its windows may need.
+    def floors(self) -> dict[int, dict[TopicPartition, int]]:
+        """Per slot and partition, the oldest offset that a rebuild of its windows may need.
 
         Slot -1 stands for the Global windows.
         """
-        floors: dict[int, dict[tuple[str, int], int]] = {}
+        floors: dict[int, dict[TopicPartition, int]] = {}
         for station in self.stations.values():
             of_slot = floors.setdefault(station.slot, {})
-            for index, window in enumerate(station.windows):
+            for window in station.windows:
                 if window is not None:
-                    _lower(of_slot, self.layout.topics[index], window)
-        for index, window in self._global_windows.items():
-            _lower(floors.setdefault(-1, {}), self.layout.topics[index], window)
+                    _lower(of_slot, window)
+        for window in self._global_windows.values():
+            _lower(floors.setdefault(-1, {}), window)
         return floors
 
     def window_bytes(self) -> int:
@@ -277,8 +277,6 @@ def _moves(before: layouts.Layout, after: layouts.Layout) -> dict[int, int]:
     return moves
 
 
-def _lower(floors: dict[tuple[str, int], int], topic: str, window: TopicWindow) -> None:
-    for partition, offset in window.origins.floors().items():
-        key = (topic, partition)
-        if offset < floors.get(key, offset + 1):
-            floors[key] = offset
+def _lower(floors: dict[TopicPartition, int], window: TopicWindow) -> None:
+    for place, offset in window.origins.floors().items():
+        floors[place] = min(offset, floors.get(place, offset))

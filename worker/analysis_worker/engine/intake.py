@@ -7,7 +7,7 @@ reader still brings are skipped, and live records are held while windows are bei
 
 import dataclasses
 import enum
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from analysis_worker.engine import progress
@@ -22,6 +22,7 @@ class Kind(enum.Enum):
     INPUT = enum.auto()
     DEPENDENCY = enum.auto()
     DEVICES = enum.auto()  # read for its device ids alone: a `via` topic that is no input
+    STRAYS = enum.auto()  # records of Aligned topics that were found in a partition of another slot
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,16 @@ class TopicIntake:
     via: str | None = None
     teaches: bool = False  # its records name devices for some input's `via`
     aligned: bool = False
+    strayed: Mapping[str, "TopicIntake"] = dataclasses.field(default_factory=dict)  # of STRAYS, per origin
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a record was first written: for a stray that is not where it is read now."""
+
+    source: TopicIntake
+    partition: TopicPartition
+    offset: int
 
 
 @dataclasses.dataclass(slots=True)
@@ -89,7 +100,7 @@ class PartitionIntake:
         self.progress = progress.PartitionProgress(position, slots)
         self.resume: dict[int, int] = {}  # slot -> its first offset not yet done before a restart
         self.skip: dict[int, int] = {}  # slot -> its first offset that is this reader's to take
-        self.held: list[tuple[Record, Arrival]] = []
+        self.held: list[_Coming] = []
         self.restoring = False
         self.caught_up = False
         self.last_timestamp = 0
@@ -111,6 +122,33 @@ class PartitionIntake:
         position = self.progress.position
         self.resume = {slot: offset for slot, offset in self.resume.items() if offset > position}
         self.skip = {slot: offset for slot, offset in self.skip.items() if offset > position}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Coming:
+    """What one record brings to one station, on its way into the windows."""
+
+    record: Record
+    origin: Origin
+    arrival: Arrival
+
+
+def _origin(part: PartitionIntake, record: Record) -> Origin:
+    """Where a record comes from; a stray's headers say it."""
+    if part.source.kind is not Kind.STRAYS:
+        return Origin(part.source, part.origin, record.offset)
+    headers = dict(record.headers)
+    topic = headers.get("stray-topic", b"").decode(errors="replace")
+    source = part.source.strayed.get(topic)
+    if source is None:
+        raise Refusal(
+            "unknown_stray", f"a stray of topic {topic or 'unknown'}, which the module does not read"
+        )
+    try:
+        place = TopicPartition(topic, int(headers["stray-partition"]))
+        return Origin(source, place, int(headers["stray-offset"]))
+    except (KeyError, ValueError) as error:
+        raise Refusal("unknown_stray", f"a stray whose headers do not tell its origin: {error}") from error
 
 
 class Reader:
@@ -145,7 +183,6 @@ class Reader:
         """The fast path: an input topic of stations, every slot live. Kept flat, for speed."""
         source, engine = part.source, self.engine
         index, origin, triggers, layout = source.index, part.origin, source.trigger, engine.layout
-        partition = origin.partition
         decode, expiry = source.decoder.row, engine.settings.expire_after_ms
         pending_of, lookup, add = part.progress.pending, self._lookup(source.via), taken.triggers.append
         required, live = bool(engine.settings.required_topics), part.caught_up
@@ -171,7 +208,7 @@ class Reader:
                 station.last_seen = seen
             window = station.windows[index] or engine.new_window(station, index)
             station.heads[index] = window.append(row)
-            window.origins.note(partition, offset)
+            window.origins.note(origin, offset)
             if triggers and (not required or engine.ready(station)) and station.owned:
                 pending = pending_of[station.slot]
                 pending[offset] = pending.get(offset, 0) + 1
@@ -183,12 +220,13 @@ class Reader:
         try:
             if record.value is None:
                 raise Refusal("null_value", "the record has no value; send a JSON object")
-            arrivals = part.source.decoder.arrivals(record.value)
+            origin = _origin(part, record)
+            arrivals = origin.source.decoder.arrivals(record.value)
         except Refusal as refusal:
             self._refuse(part, record, refusal, taken)
             return
         for arrival in arrivals:
-            self._arrive(part, record, arrival, now_ms, taken)
+            self._arrive(part, _Coming(record, origin, arrival), now_ms, taken)
 
     def _refuse(self, part: PartitionIntake, record: Record, refusal: Refusal, taken: Taken) -> None:
         # Every shard reads this record; the owner of the slot numbered like the partition reports it.
@@ -200,19 +238,17 @@ class Reader:
         pending.begin(record.offset)
         taken.refused.append(Refused(part.origin, record, refusal, pending))
 
-    def _arrive(
-        self, part: PartitionIntake, record: Record, arrival: Arrival, now_ms: int, taken: Taken
-    ) -> None:
-        source = part.source
+    def _arrive(self, part: PartitionIntake, coming: "_Coming", now_ms: int, taken: Taken) -> None:
+        record, source, arrival = coming.record, coming.origin.source, coming.arrival
         if source.teaches and arrival.station_id is not None:
             self._teach(source, arrival)
         if source.kind is Kind.DEVICES:
             return
         if source.shared:
             if part.restoring and source.trigger and record.offset >= min(part.resume.values(), default=0):
-                part.held.append((record, arrival))
+                part.held.append(coming)
             else:
-                self._arrive_shared(part, record, arrival, taken)
+                self._arrive_shared(part, coming, taken)
             return
         station = self._station(source, arrival, now_ms)
         if station is None:
@@ -225,20 +261,14 @@ class Reader:
         if record.offset < part.skip.get(slot, 0):
             return
         if part.restoring and station.owned and record.offset >= part.resume.get(slot, 0):
-            part.held.append((record, arrival))
+            part.held.append(coming)
             return
-        self._file(part, record, (station, arrival), now_ms, taken)
+        self._file(part, coming, station, now_ms, taken)
 
     def _file(
-        self,
-        part: PartitionIntake,
-        record: Record,
-        found: tuple[Station, Arrival],
-        now_ms: int,
-        taken: Taken,
+        self, part: PartitionIntake, coming: "_Coming", station: Station, now_ms: int, taken: Taken
     ) -> None:
-        station, arrival = found
-        source, engine = part.source, self.engine
+        source, engine, arrival, record = coming.origin.source, self.engine, coming.arrival, coming.record
         seen = now_ms if part.caught_up else min(record.timestamp, now_ms)
         if seen - station.last_seen > engine.settings.expire_after_ms and not station.in_flight:
             engine.forget(station)
@@ -252,30 +282,33 @@ class Reader:
         else:
             window = engine.append(station, source.index, arrival.rows, replace=arrival.replace)
             for _ in arrival.rows:
-                window.origins.note(part.origin.partition, record.offset)
-        self._trigger(part, record, station, taken)
+                window.origins.note(part.origin, record.offset)
+        self._trigger(part, coming, station, taken)
 
-    def _trigger(self, part: PartitionIntake, record: Record, station: Station, taken: Taken) -> None:
+    def _trigger(self, part: PartitionIntake, coming: "_Coming", station: Station, taken: Taken) -> None:
+        record, origin = coming.record, coming.origin
         pending = part.progress.pending.get(station.slot)
         if pending is None or not station.owned:
             return
         if record.offset < part.resume.get(station.slot, 0):
             taken.muted += 1
             return
-        if not part.source.trigger or not self.engine.ready(station):
+        if not origin.source.trigger or not self.engine.ready(station):
             return
         pending.begin(record.offset)
-        taken.triggers.append(
-            Trigger(station, self.engine.layout, part.origin, record.offset, record.timestamp, pending)
+        trigger = Trigger(
+            station, self.engine.layout, origin.partition, origin.offset, record.timestamp, pending
         )
+        trigger.due_offset = record.offset
+        taken.triggers.append(trigger)
 
-    def _arrive_shared(self, part: PartitionIntake, record: Record, arrival: Arrival, taken: Taken) -> None:
-        engine = self.engine
-        window = engine.append_global(part.source.index, arrival.rows, replace=arrival.replace)
+    def _arrive_shared(self, part: PartitionIntake, coming: "_Coming", taken: Taken) -> None:
+        engine, arrival = self.engine, coming.arrival
+        window = engine.append_global(coming.origin.source.index, arrival.rows, replace=arrival.replace)
         for _ in arrival.rows:
-            window.origins.note(part.origin.partition, record.offset)
+            window.origins.note(part.origin, coming.record.offset)
         for station in engine.stations.values():
-            self._trigger(part, record, station, taken)
+            self._trigger(part, coming, station, taken)
 
     def _teach(self, source: TopicIntake, arrival: Arrival) -> None:
         for row in arrival.rows:
@@ -294,11 +327,12 @@ class Reader:
         """The windows are restored: take the live records that were held meanwhile."""
         taken = Taken()
         held, part.held, part.restoring = part.held, [], False
-        for record, arrival in held:
-            if part.source.shared:
-                self._arrive_shared(part, record, arrival, taken)
-            elif (station := self._station(part.source, arrival, now_ms)) is not None:
-                self._file(part, record, (station, arrival), now_ms, taken)
+        for coming in held:
+            source = coming.origin.source
+            if source.shared:
+                self._arrive_shared(part, coming, taken)
+            elif (station := self._station(source, coming.arrival, now_ms)) is not None:
+                self._file(part, coming, station, now_ms, taken)
         return taken
 
     # -- from ids to stations -----------------------------------------------------------------------

@@ -44,6 +44,7 @@ class Trigger:
     __slots__ = (
         "_inherited",
         "attempt",
+        "due_offset",
         "heads",
         "layout",
         "offset",
@@ -66,6 +67,7 @@ class Trigger:
         self.layout = layout
         self.origin = origin
         self.offset = offset
+        self.due_offset = offset  # a stray is due where it is read, known by where it was first written
         self.timestamp = timestamp
         self.heads = tuple(station.heads)
         self.pending = pending
@@ -75,12 +77,12 @@ class Trigger:
     def cover(self, older: "Trigger") -> None:
         """This trigger's output stands for the older one's too."""
         inherited = older._inherited or []
-        inherited.append((older.pending, older.offset))
+        inherited.append((older.pending, older.due_offset))
         self._inherited = inherited + (self._inherited or [])
 
     def settle(self) -> None:
         """All that was owed is done."""
-        self.pending.done(self.offset)
+        self.pending.done(self.due_offset)
         if self._inherited is not None:
             for pending, offset in self._inherited:
                 pending.done(offset)

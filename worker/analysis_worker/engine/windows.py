@@ -4,7 +4,7 @@ import collections
 from collections.abc import Sequence
 
 from analysis_worker.engine import segments
-from analysis_worker.engine.records import Row
+from analysis_worker.engine.records import Row, TopicPartition
 
 Head = tuple[segments.Segment, int]
 """The state of a window at one moment: its segment, and how many records that had."""
@@ -83,7 +83,7 @@ class Origins:
     _RUNS = 32
 
     def __init__(self, size: int) -> None:
-        self._runs: collections.deque[dict[int, int]] = collections.deque()
+        self._runs: collections.deque[dict[TopicPartition, int]] = collections.deque()
         self.resize(size)
 
     def resize(self, size: int) -> None:
@@ -93,7 +93,7 @@ class Origins:
         # One run more than the window spans: the oldest is only partly in it.
         self._runs = collections.deque(self._runs, maxlen=-(-size // self._stride) + 1)
 
-    def note(self, partition: int, offset: int) -> None:
+    def note(self, partition: TopicPartition, offset: int) -> None:
         """Remember that the window's newest record came from this offset."""
         if self._left == 0:
             self._left = self._stride
@@ -106,9 +106,9 @@ class Origins:
         self._runs.extend(other._runs)
         self._left = 0
 
-    def floors(self) -> dict[int, int]:
+    def floors(self) -> dict[TopicPartition, int]:
         """For each partition, the oldest offset that a rebuild of the window may need."""
-        floors: dict[int, int] = {}
+        floors: dict[TopicPartition, int] = {}
         for run in self._runs:
             for partition, offset in run.items():
                 floors[partition] = min(offset, floors.get(partition, offset))

@@ -48,7 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m analysis_worker.simulation.embedded_broker",
         description="Run a Kafka broker in memory and print its address; it ends with its parent.",
     )
-    parser.add_argument("topics", nargs="*", metavar="TOPIC", help=f"a topic to make, of {PARTITIONS} partitions")
+    parser.add_argument(
+        "topics", nargs="*", metavar="TOPIC", help=f"a topic to make, of {PARTITIONS} partitions"
+    )
     arguments = parser.parse_args(argv)
     stopped, parent = _stopped(), os.getppid()
     try:
