@@ -18,7 +18,7 @@ from bench import records
 from bench.subjects import measuring, station_mean
 
 WINDOW = 10
-VARIANTS = ("ingest", "output")
+VARIANTS = ("ingest", "mean", "output")
 _ACKNOWLEDGED_WITHIN_SECONDS = 60.0
 
 

@@ -71,6 +71,7 @@ class Feed:
         self._shared_topics = shared_topics
         self._most = most_per_poll
         self._paused: set[TopicPartition] = set()
+        self._misaligned: set[str] = set()
         self._look_at = 0.0
         self._restore_from = 0
 
@@ -78,7 +79,10 @@ class Feed:
 
     def _topics(self) -> dict[str, intake.TopicIntake]:
         """The topics to read: a feed that only brings gained slots up leaves the shared ones to the first."""
-        topics = self.assembly.topics
+        topics = {
+            name: dataclasses.replace(topic, aligned=False) if name in self._misaligned else topic
+            for name, topic in self.assembly.topics.items()
+        }
         if self._shared_topics:
             return topics
         return {t: i for t, i in topics.items() if not i.shared and i.kind is not intake.Kind.DEVICES}
@@ -101,8 +105,21 @@ class Feed:
             TopicPartition(topic, partition)
             for topic, count in counts.items()
             for partition in range(count)
-            if not topics[topic].aligned or partition in self.reader.slots
+            if not self._is_aligned(topics[topic], count) or partition in self.reader.slots
         ]
+
+    def _is_aligned(self, topic: intake.TopicIntake, partitions: int) -> bool:
+        """Slot n can only be partition n if there are as many: otherwise every partition must be read."""
+        slots = self.assembly.engine_settings.slots
+        if topic.aligned and partitions != slots and topic.topic not in self._misaligned:
+            self._misaligned.add(topic.topic)
+            log.error(
+                "topic %s has %s partitions but the module %s slots; it is read as Filtered: make them equal",
+                topic.topic,
+                partitions,
+                slots,
+            )
+        return topic.aligned and topic.topic not in self._misaligned
 
     async def _place(self, places: Sequence[TopicPartition], held: Progress) -> None:
         """Make the intake of each partition, at the lowest offset that its slots still need."""
