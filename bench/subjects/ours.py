@@ -27,7 +27,7 @@ def manifest(job: measuring.Job) -> dict[str, Any]:
     return {
         "apiVersion": names.API_GROUP_VERSION,
         "kind": names.KIND,
-        "metadata": {"name": job.group},
+        "metadata": {"name": "bench"},
         "spec": {
             "module": "bench",
             "kafka": {

@@ -21,7 +21,7 @@ class EngineSettings:
     """What the engine needs of a module: wiring, field readers per input, and who may be a station."""
 
     wiring: wiring.Wiring
-    readers: tuple[tuple[segments.FieldReader, ...], ...]
+    readers: tuple[segments.Readers, ...]
     slots: int
     expire_after_ms: int = 600_000
     required_topics: tuple[str, ...] = ()

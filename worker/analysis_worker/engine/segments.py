@@ -15,6 +15,7 @@ from analysis_worker.engine import columns
 from analysis_worker.engine.records import ABSENT, Row
 
 BLOCK_ROWS = 64
+MOST_BLOCK_ROWS = 256
 SMALL_WINDOW = 32
 """Windows up to this size are carried over as rows: no column is built for a field nobody reads."""
 
@@ -49,12 +50,22 @@ class FieldReader:
         return values
 
 
+class Readers(tuple[FieldReader, ...]):
+    """The readers of a topic's declared fields, in order."""
+
+    __slots__ = ()
+
+    def columns(self, rows: Sequence[Row]) -> Sequence[Sequence[Any]]:
+        """The values of every field, one sequence per field; a subclass that knows its rows does it faster."""
+        return [reader.values(rows) for reader in self]
+
+
 class Segment:
     """An append-only run of records with one column per field."""
 
     __slots__ = ("_lock", "capacity", "columns", "fields", "tail")
 
-    def __init__(self, fields: tuple[FieldReader, ...], capacity: int) -> None:
+    def __init__(self, fields: Readers, capacity: int) -> None:
         self.fields = fields
         self.capacity = capacity
         self.columns: list[columns.Column | None] = [None] * len(fields)
@@ -93,24 +104,30 @@ class Segment:
 
     def settle(self) -> None:
         """Move all rows into columns."""
-        count = self.count
         with self._lock:
-            for field in range(len(self.fields)):
-                self._filled(field, count)
+            base, rows = self.tail
+            count = base + len(rows)
+            for field, values in enumerate(self.fields.columns(rows) if rows else ()):
+                column = self.columns[field]
+                filled = base if column is None else column.count
+                if filled < count:
+                    self._extend(field, values[filled - base :] if filled > base else values)
             self.tail = (count, [])
 
     def _filled(self, field: int, count: int) -> columns.Column:
         column = self.columns[field]
-        filled = 0 if column is None else column.count
         base, rows = self.tail
+        filled = 0 if column is None else column.count
         if column is not None and filled >= count:
             return column
-        reader = self.fields[field]
-        values = reader.values(rows[filled - base : count - base])
+        return self._extend(field, self.fields[field].values(rows[filled - base : count - base]))
+
+    def _extend(self, field: int, values: Sequence[Any]) -> columns.Column:
+        column = self.columns[field]
         if column is None:
-            column = columns.column_for(values, capacity=self.capacity, dtype=reader.dtype)
-        column = column.extend(values)
-        self.columns[field] = column
+            dtype = self.fields[field].dtype
+            column = columns.column_for(values, capacity=self.capacity, dtype=dtype)
+        column = self.columns[field] = column.extend(values)
         return column
 
     @property
@@ -120,12 +137,17 @@ class Segment:
         return kept + len(self.tail[1]) * (100 + 60 * len(self.fields))
 
 
+def block_rows_for(window_size: int) -> int:
+    """Rows that are moved into columns at once: more for a larger window, where they weigh less."""
+    return max(BLOCK_ROWS, min(MOST_BLOCK_ROWS, window_size // 64))
+
+
 def capacity_for(window_size: int) -> int:
     """Records a segment holds before the newest are copied on: a little more than the window."""
     return window_size + max(BLOCK_ROWS, window_size // 7)
 
 
-def successor(segment: Segment, window_size: int, fields: tuple[FieldReader, ...] | None = None) -> Segment:
+def successor(segment: Segment, window_size: int, fields: Readers | None = None) -> Segment:
     """A new segment that begins with the newest `window_size` records of `segment`.
 
     With other `fields`, columns are taken over by name and a new field is null in the records kept.

@@ -13,14 +13,15 @@ Head = tuple[segments.Segment, int]
 class TopicWindow:
     """The last `size` records of one topic for one station; only the engine's thread appends."""
 
-    __slots__ = ("fields", "origins", "received", "segment", "size")
+    __slots__ = ("_most_rows", "fields", "origins", "received", "segment", "size")
 
-    def __init__(self, fields: tuple[segments.FieldReader, ...], size: int) -> None:
+    def __init__(self, fields: segments.Readers, size: int) -> None:
         self.fields = fields
         self.size = size
         self.segment = segments.Segment(fields, segments.capacity_for(size))
         self.received = 0
         self.origins = Origins(size)
+        self._most_rows = segments.block_rows_for(size)
 
     def append(self, row: Row) -> Head:
         """Add one record, the oldest beyond `size` falls out; return the new head."""
@@ -29,9 +30,7 @@ class TopicWindow:
         rows.append(row)
         count = base + len(rows)
         self.received += 1
-        if count >= segment.capacity or (
-            len(rows) >= segments.BLOCK_ROWS and self.size > segments.SMALL_WINDOW
-        ):
+        if len(rows) >= self._most_rows:
             return self._settled()
         return (segment, count)
 
@@ -43,9 +42,10 @@ class TopicWindow:
         self.origins = Origins(self.size)
         return (self.segment, len(rows))
 
-    def resize(self, size: int, fields: tuple[segments.FieldReader, ...]) -> Head:
+    def resize(self, size: int, fields: segments.Readers) -> Head:
         """Change size and fields, keeping as many of the newest records as the new size holds."""
         self.size, self.fields = size, fields
+        self._most_rows = segments.block_rows_for(size)
         self.segment = segments.successor(self.segment, size, fields)
         self.origins.resize(size)
         return self.head
@@ -58,11 +58,12 @@ class TopicWindow:
         return self.head
 
     def _settled(self) -> Head:
+        """Move rows into columns; start a new segment when there is no room for another block."""
         segment = self.segment
-        if segment.count >= segment.capacity:
-            self.segment = segments.successor(segment, self.size)
-        else:
+        if self.size > segments.SMALL_WINDOW:
             segment.settle()
+        if segment.count + self._most_rows > segment.capacity:
+            self.segment = segments.successor(segment, self.size)
         return self.head
 
     @property
