@@ -68,16 +68,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m bench.run",
-        description="Measure the worker beside its ceiling and its peers on a real broker that is started here.",
+        description="Measure the worker beside its ceiling and its peers on a real broker started here.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     names = [subject.name for subject in (*plan.SUBJECTS, *plan.IN_PROCESS)]
     parser.add_argument("--rounds", type=_positive, default=3, help="how often each subject runs (default 3)")
     parser.add_argument("--only", nargs="+", choices=names, metavar="SUBJECT", help=f"of: {', '.join(names)}")
-    parser.add_argument("--quick", action="store_true", help="few records and one round; figures mean nothing")
+    parser.add_argument(
+        "--quick", action="store_true", help="few records and one round; figures mean nothing"
+    )
+    parser.add_argument(
+        "--bootstrap", metavar="HOST:PORT", help="a running Kafka to use instead of starting one"
+    )
     parser.add_argument("--result", type=Path, default=RESULT, help="default: build/bench.json")
-    parser.add_argument("--write-table", action="store_true", help="put the table between the READMEs' markers")
+    parser.add_argument(
+        "--write-table", action="store_true", help="put the table between the READMEs' markers"
+    )
     parser.add_argument("--check", action="store_true", help="exit 1 if a goal is not reached")
     arguments = parser.parse_args(argv)
     if arguments.quick:
@@ -127,11 +134,11 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 def on_broker(subjects: tuple[plan.Subject, ...], arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """The rounds of the subjects that read from a broker, by turns."""
     started = time.monotonic()
-    announce("starting a broker ...")
-    with broker.running() as bootstrap:
+    announce("starting a broker ..." if arguments.bootstrap is None else f"using {arguments.bootstrap} ...")
+    with broker.reached(arguments.bootstrap) as where:
         sizes = plan.sizes(subjects, quick=arguments.quick)
         announce(f"writing topics of {', '.join(f'{size:,}' for size in sizes)} records ...")
-        run = turns.Turns(bootstrap, broker.preload(bootstrap, sizes), arguments.quick, announce)
+        run = turns.Turns(where, where.preload(sizes), arguments.quick, announce)
         announce(f"ready after {time.monotonic() - started:.0f} s; a first reading, which does not count:")
         run.take(subjects[:1], 0)
         warm, run.rounds = run.rounds, []

@@ -28,7 +28,10 @@ class Words:
 
 ENGLISH = Words(
     chinese=False,
-    measured="Measured {date} on {cores} cores of {cpu}, Kafka {kafka}, Python {python}; medians of {rounds} rounds.",
+    measured=(
+        "Measured {date} on {cores} cores of {cpu}, Kafka {kafka}, Python {python}; "
+        "medians of {rounds} rounds."
+    ),
     subject_head="| subject | records/s | records per CPU second |\n|---|---:|---:|",
     figure_head="| figure | measured | goal |\n|---|---:|---|",
     met="met",

@@ -24,9 +24,9 @@ class SubjectFailed(RuntimeError):
 
 @dataclasses.dataclass
 class Turns:
-    """One run of the benchmark on one broker; `topics` maps a number of records to the topic that has them."""
+    """One run of the benchmark; `topics` maps a number of records to the topic that has them."""
 
-    bootstrap: str
+    where: broker.Broker
     topics: Mapping[int, str]
     quick: bool
     announce: Announce
@@ -53,21 +53,21 @@ class Turns:
         needs_installed(subject)
         count = plan.records_of(subject, quick=self.quick)
         name = f"{subject.name}-{number}"
-        output = broker.make_topic(self.bootstrap, f"output-{name}")
+        output = self.where.make_topic(f"output-{name}")
         arguments = {
-            "bootstrap": self.bootstrap,
+            "bootstrap": self.where.bootstrap,
             "topic": self.topics[count],
             "output-topic": output,
             "records": str(count),
-            "group": f"bench-{name}",
+            "group": f"{self.where.prefix}-{name}",
             "variant": subject.variant,
         }
         try:
             figures = run(subject.module, arguments)
             if subject.name in (plan.OUTPUT, plan.QUIX_OUTPUT):
-                _check_outputs(broker.held(self.bootstrap, output), count)
+                _check_outputs(self.where.held(output), count)
         finally:
-            broker.drop_topic(self.bootstrap, output)
+            self.where.drop_topic(output)
         return figures
 
 

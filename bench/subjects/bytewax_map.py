@@ -23,14 +23,14 @@ Last = collections.deque[float]
 Answer = tuple[float, float]
 
 
-class _Nowhere(StatelessSinkPartition[tuple[str, Answer]]):
+class _Nowhere(StatelessSinkPartition[tuple[str, Answer]]):  # type: ignore[misc]
     """Takes answers in batches and drops them."""
 
     def write_batch(self, items: list[tuple[str, Answer]]) -> None:
         """Drop them."""
 
 
-class Nowhere(DynamicSink[tuple[str, Answer]]):
+class Nowhere(DynamicSink[tuple[str, Answer]]):  # type: ignore[misc]
     """A dataflow must end in a sink; this one costs one call per batch."""
 
     def build(self, step_id: str, worker_index: int, worker_count: int) -> _Nowhere:

@@ -64,7 +64,9 @@ class Span:
         """`records`, `seconds` of wall clock and `cpu_seconds`; raises ValueError before the end."""
         if self.count < self.records or not self._ended[0]:
             raise ValueError(f"only {self.count} of {self.records} records came")
-        seconds, cpu_seconds = (after - before for before, after in zip(self._begun, self._ended, strict=True))
+        seconds, cpu_seconds = (
+            after - before for before, after in zip(self._begun, self._ended, strict=True)
+        )
         return {"records": self.records, "seconds": seconds, "cpu_seconds": cpu_seconds}
 
 

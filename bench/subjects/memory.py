@@ -9,6 +9,7 @@ import ctypes
 import gc
 import itertools
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from analysis_worker.engine import segments
@@ -43,7 +44,7 @@ def _pipeline(window: int) -> in_process.Pipeline:
     return in_process.Pipeline(window, records.ALL_FIELDS, lambda station_id, module_input: None)
 
 
-def _fill(pipeline: in_process.Pipeline, stream: Any) -> None:
+def _fill(pipeline: in_process.Pipeline, stream: Iterator[records.Order]) -> None:
     while batch := list(itertools.islice(stream, _BATCH)):
         pipeline.fill(pipeline.fetched(batch))
 

@@ -6,6 +6,7 @@ before its newest records are copied into a fresh buffer, so each turn pays for 
 
 import itertools
 import statistics
+from collections.abc import Iterator
 from typing import Any
 
 from analysis_worker.engine import segments
@@ -54,7 +55,7 @@ def measure(large: int) -> dict[str, Any]:
     }
 
 
-def _batches(stream: "itertools.islice[records.Order]") -> "list[list[records.Order]] | Any":
+def _batches(stream: Iterator[records.Order]) -> Iterator[list[records.Order]]:
     while batch := list(itertools.islice(stream, _BATCH)):
         yield batch
 

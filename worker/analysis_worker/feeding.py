@@ -20,7 +20,7 @@ from analysis_worker.observability.metrics import WorkerMetrics
 
 log = logging.getLogger(__name__)
 
-CHUNK_RECORDS = 500
+CHUNK_RECORDS = 2000
 """Records taken before the loop looks at anything else."""
 _POLL_SECONDS = 0.2
 _MOST_HELD = 50_000

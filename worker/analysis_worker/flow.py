@@ -7,6 +7,7 @@ retries, breakers, time) is settled here.
 import asyncio
 import collections
 import dataclasses
+import functools
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -22,8 +23,8 @@ from analysis_worker.observability.metrics import WorkerMetrics
 
 log = logging.getLogger(__name__)
 
-AfterOutput = Callable[[calling.Outcome], Any]
-"""Called, in a thread of its own, once an output is acknowledged."""
+AfterOutput = Callable[[str, Any, Any], None]
+"""Called on the worker's loop with station id, input and result once an output is acknowledged; must not wait."""
 
 
 @dataclasses.dataclass
@@ -179,70 +180,76 @@ class Flow:
 
     # -- from the lanes -----------------------------------------------------------------------------
 
-    def _deliver(self, ready: Sequence[lanes.Finished]) -> None:
+    def _deliver(self, ready: Sequence[calling.Finished]) -> None:
         for finished in ready:
-            self.in_flight -= len(finished.outcomes)
-            failed = None
-            last = finished.outcomes[-1]
-            for outcome in finished.outcomes:
-                if outcome.error is None:
-                    self._succeeded(outcome, timed=outcome is last)
-                else:
-                    failed = outcome
-            self._observe(finished, good=len(finished.outcomes) - (failed is not None))
-            if failed is None:
+            self.in_flight -= finished.called
+            self._observe(finished)
+            if self._after_output is not None:
+                self._send_kept(finished)
+            else:
+                self._send(finished)
+            if finished.error is None:
                 self._next(finished.work.station)
             else:
-                self._failed(failed, finished.remaining)
+                self._failed(finished, finished.error)
 
-    def _observe(self, finished: lanes.Finished, *, good: int) -> None:
-        station, metrics = finished.work.station, self._metrics
+    def _observe(self, finished: calling.Finished) -> None:
+        station, metrics, good = finished.work.station, self._metrics, len(finished.payloads)
         record = self._record(station)
         record.last_callback = time.time()
-        for outcome in finished.outcomes:
-            metrics.callback_took(outcome.seconds)
-        metrics.processed(good)
-        metrics.stations.processed(station.id, good)
+        if finished.called:
+            metrics.callback_took(finished.seconds / finished.called, finished.called)
         if good:
+            metrics.processed(good)
+            metrics.stations.processed(station.id, good)
             record.breaker.succeeded()
-        self._observe_dependencies(finished.outcomes)
-
-    def _observe_dependencies(self, outcomes: Sequence[calling.Outcome]) -> None:
-        layout = outcomes[-1].trigger.layout
+        layout = finished.work.triggers[-1].batch.layout
         for index, dependency in enumerate(layout.dependencies, start=len(layout.inputs)):
-            hits = sum(1 for outcome in outcomes if outcome.trigger.heads[index])
-            self._metrics.aggregated(dependency.module, hits=hits, misses=len(outcomes) - hits)
+            hits = sum(1 for trigger in finished.work.triggers[:good] if trigger.heads[index])
+            metrics.aggregated(dependency.module, hits=hits, misses=good - hits)
 
-    def _succeeded(self, outcome: calling.Outcome, *, timed: bool) -> None:
-        trigger = outcome.trigger
-        if outcome.payload is None:
-            trigger.settle()
-            self._after(outcome)
-            return
-        message = ports.Message(
+    def _send(self, finished: calling.Finished) -> None:
+        """Outputs to the outbox; what has none is done at once."""
+        put, triggers = self._box.put, finished.work.triggers
+        for trigger, payload in zip(triggers, finished.payloads, strict=False):
+            if payload is None:
+                trigger.settle()
+            else:
+                put(self._message(trigger, payload), trigger.settle)
+        # One output of each piece of work stands for the others in the end-to-end times.
+        if finished.payloads:
+            self._time_end_to_end(triggers[0])
+
+    def _time_end_to_end(self, trigger: Trigger) -> None:
+        self._metrics.end_to_end(max(0.0, time.time() - trigger.timestamp / 1000))
+
+    def _send_kept(self, finished: calling.Finished) -> None:
+        """As `_send`, and the result handler hears of each output once it is acknowledged."""
+        for trigger, payload, kept in zip(
+            finished.work.triggers, finished.payloads, finished.kept, strict=False
+        ):
+            acknowledged = functools.partial(self._acknowledged, trigger, *kept)
+            if payload is None:
+                acknowledged()
+            else:
+                self._box.put(self._message(trigger, payload), acknowledged)
+
+    def _message(self, trigger: Trigger, payload: bytes) -> ports.Message:
+        return ports.Message(
             self.assembly.wiring.output_topic or "",
             trigger.station.id.encode(),
-            outcome.payload,
+            payload,
             encoding.output_headers(self.assembly.module_spec.module, trigger),
         )
-        if timed or self._after_output is not None:
-            self._box.put(message, lambda: self._acknowledged(outcome, timed))
-        else:
-            self._box.put(message, trigger.settle)
 
-    def _acknowledged(self, outcome: calling.Outcome, timed: bool) -> None:
-        outcome.trigger.settle()
-        if timed:  # one output of each piece of work stands for the others
-            self._metrics.end_to_end(max(0.0, time.time() - outcome.trigger.timestamp / 1000))
-        self._after(outcome)
-
-    def _after(self, outcome: calling.Outcome) -> None:
+    def _acknowledged(self, trigger: Trigger, module_input: Any, result: Any) -> None:
+        trigger.settle()
         if self._after_output is not None:
-            self._after_output(outcome)
+            self._after_output(trigger.station.id, module_input, result)
 
-    def _failed(self, outcome: calling.Outcome, remaining: list[Trigger]) -> None:
-        trigger, error = outcome.trigger, outcome.error
-        assert error is not None
+    def _failed(self, finished: calling.Finished, error: BaseException) -> None:
+        trigger, remaining = finished.failed, finished.remaining
+        assert trigger is not None
         error_type = "callback_timeout" if isinstance(error, calling.CallbackTimeout) else "callback_error"
         self._metrics.failed(error_type)
         if error_type == "callback_timeout":
@@ -253,7 +260,7 @@ class Flow:
         log.error(
             "callback of station %s failed at %s/%s offset %s: %s",
             trigger.station.id,
-            *trigger.origin,
+            *trigger.batch.origin,
             trigger.offset,
             record.last_error,
             exc_info=error,

@@ -1,10 +1,10 @@
 """The errors of the documented API, and what to do with one that must not end a service.
 
-    Exception
-    └── DataAnalysisError         a bad record: not an object, or without a station id
-        ├── ConfigurationError    a setting that is wrong; carries every problem found (a ValueError too)
-        ├── KafkaConnectionError  Kafka cannot be reached, read or written
-        └── DispatcherError       a window, a parser or a dependency
+Exception
+└── DataAnalysisError         a bad record: not an object, or without a station id
+    ├── ConfigurationError    a setting that is wrong; carries every problem found (a ValueError too)
+    ├── KafkaConnectionError  Kafka cannot be reached, read or written
+    └── DispatcherError       a window, a parser or a dependency
 """
 
 import asyncio
@@ -50,7 +50,9 @@ class ConfigurationError(DataAnalysisError, ValueError):
         return cls([spec_errors.Problem(path, wrong, mend)])
 
 
-def handle_error(exc: BaseException, *, context: Any = None, recover: Callable[[], Any] | None = None) -> None:
+def handle_error(
+    exc: BaseException, *, context: Any = None, recover: Callable[[], Any] | None = None
+) -> None:
     """Log an exception (type, message, traceback, `context`) and then call `recover`; raises nothing.
 
     A `recover` that returns an awaitable, as a coroutine function does, has it run to its end; while an

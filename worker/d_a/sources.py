@@ -55,9 +55,10 @@ def _found() -> pathlib.Path | None:
     own = pathlib.Path(_own_module().__file__ or "")
     for name in IN_DIRECTORY:
         path = pathlib.Path(name)
-        if path.is_file() and not (own.is_file() and path.samefile(own)):
-            if path.suffix != ".py" or _is_configuration(path):
-                return path.absolute()
+        if not path.is_file() or (own.is_file() and path.samefile(own)):
+            continue
+        if path.suffix != ".py" or _is_configuration(path):
+            return path.absolute()
     return None
 
 

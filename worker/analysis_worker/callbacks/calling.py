@@ -1,31 +1,49 @@
 """One call of the user's function for one trigger: input built, function run, result encoded, all guarded."""
 
 import dataclasses
-import time
 from collections.abc import Callable
 from typing import Any
 
 from analysis_module import spec
 from analysis_worker.callbacks.loading import LoadedCallback
 from analysis_worker.engine import inputs
+from analysis_worker.engine.scheduling import Work
 from analysis_worker.engine.stations import Trigger
 
 Encode = Callable[[Trigger, Any], bytes]
 
 
-@dataclasses.dataclass(slots=True)
-class Outcome:
-    """What came of one trigger: `payload` for the output (None: there is none), or `error`.
+class Finished:
+    """What came of a piece of work, in order, up to the first failure.
 
-    `seconds` is the time the callback took; `result` and `module_input` are kept for a result handler.
+    `payloads` are the outputs of the triggers that succeeded (None: no output is sent); `error` is that of
+    the next trigger, if one failed, and `remaining` are those not called. `seconds` is the time of all
+    calls together. `kept` holds (module_input, result) per success where a result handler wants them.
     """
 
-    trigger: Trigger
-    payload: bytes | None = None
-    error: BaseException | None = None
-    seconds: float = 0.0
-    module_input: Any = None
-    result: Any = None
+    __slots__ = ("error", "kept", "payloads", "seconds", "work")
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self.payloads: list[bytes | None] = []
+        self.kept: list[tuple[Any, Any]] = []
+        self.error: BaseException | None = None
+        self.seconds = 0.0
+
+    @property
+    def called(self) -> int:
+        """How many triggers were called."""
+        return len(self.payloads) + (self.error is not None)
+
+    @property
+    def failed(self) -> Trigger | None:
+        """The trigger whose call failed."""
+        return None if self.error is None else self.work.triggers[len(self.payloads)]
+
+    @property
+    def remaining(self) -> list[Trigger]:
+        """The triggers not called."""
+        return self.work.triggers[self.called :]
 
 
 class CallbackTimeout(TimeoutError):
@@ -37,7 +55,7 @@ class Caller:
     """Builds the input, runs the function and encodes what it returns.
 
     None from the callback means that the input itself is the output; without an output (`encode` None)
-    nothing is encoded. `keep` keeps input and result in the outcome.
+    nothing is encoded. `keep` keeps input and result.
     """
 
     callback: LoadedCallback
@@ -48,35 +66,15 @@ class Caller:
     def module_input(self, trigger: Trigger) -> Any:
         """What the callback gets."""
         module_input = inputs.ModuleInput(
-            trigger.layout, trigger.station.id, trigger.heads, trigger.timestamp / 1000
+            trigger.batch.layout, trigger.station.id, trigger.heads, trigger.timestamp / 1000
         )
         return module_input if self.input_format is spec.InputFormat.NUMPY else module_input.plain()
 
-    def call(self, trigger: Trigger) -> Outcome:
-        """Run a plain function here and now."""
-        started = time.perf_counter()
-        try:
-            module_input = self.module_input(trigger)
-            result = self.callback.function(trigger.station.id, module_input)
-            return self._outcome(trigger, module_input, result, started)
-        except Exception as error:  # the isolation wall: whatever a callback raises stays with its station
-            return Outcome(trigger, error=error, seconds=time.perf_counter() - started)
-
-    async def call_async(self, trigger: Trigger) -> Outcome:
-        """Run an async function on this loop; a cancellation passes through."""
-        started = time.perf_counter()
-        try:
-            module_input = self.module_input(trigger)
-            result = await self.callback.function(trigger.station.id, module_input)
-            return self._outcome(trigger, module_input, result, started)
-        except Exception as error:  # the isolation wall, as above
-            return Outcome(trigger, error=error, seconds=time.perf_counter() - started)
-
-    def _outcome(self, trigger: Trigger, module_input: Any, result: Any, started: float) -> Outcome:
-        seconds = time.perf_counter() - started
-        payload = None
-        if self.encode is not None:
-            payload = self.encode(trigger, module_input if result is None else result)
+    def take(self, finished: Finished, trigger: Trigger, module_input: Any, result: Any) -> None:
+        """Add a successful call's output."""
+        if self.encode is None:
+            finished.payloads.append(None)
+        else:
+            finished.payloads.append(self.encode(trigger, module_input if result is None else result))
         if self.keep:
-            return Outcome(trigger, payload, None, seconds, module_input, result)
-        return Outcome(trigger, payload, None, seconds)
+            finished.kept.append((module_input, result))

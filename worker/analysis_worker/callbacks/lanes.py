@@ -16,26 +16,12 @@ from typing import Final, Protocol
 from analysis_worker.callbacks import calling
 from analysis_worker.engine.scheduling import Work
 
-Deliver = Callable[[Sequence["Finished"]], None]
-_STALL_SECONDS: Final = 0.005
-_TIMEOUT_TICK_SECONDS: Final = 0.05
+Deliver = Callable[[Sequence[calling.Finished]], None]
+_STALL_SECONDS: Final = 0.01
+_PATIENCE_SECONDS: Final = 0.01
+_IMPATIENCE_SECONDS: Final = 1.0
+_TICK_SECONDS: Final = 0.05
 _MOST_THREADS: Final = 1024
-
-
-class Finished:
-    """Outcomes of a piece of work; `over` says that the station is free again.
-
-    A failed trigger ends its piece of work, so that a retry keeps the station's order: `remaining` are the
-    triggers not called.
-    """
-
-    __slots__ = ("outcomes", "over", "remaining", "work")
-
-    def __init__(self, work: Work, outcomes: list[calling.Outcome], *, over: bool = True) -> None:
-        self.work = work
-        self.outcomes = outcomes
-        self.over = over
-        self.remaining = work.triggers[len(outcomes) :] if over else []
 
 
 class Lanes(Protocol):
@@ -57,19 +43,21 @@ class _Delivery:
     def __init__(self, loop: asyncio.AbstractEventLoop, deliver: Deliver) -> None:
         self._loop = loop
         self._deliver = deliver
-        self._finished: collections.deque[Finished] = collections.deque()
+        self._finished: collections.deque[calling.Finished] = collections.deque()
         self._signalled = False
+        self.awaited = False  # the loop's thread itself is about to look
 
-    def add(self, finished: Finished) -> None:
+    def add(self, finished: calling.Finished) -> None:
         self._finished.append(finished)
-        if not self._signalled:
+        if not self._signalled and not self.awaited:
             self._signalled = True
             try:
-                self._loop.call_soon_threadsafe(self._drain)
+                self._loop.call_soon_threadsafe(self.drain)
             except RuntimeError:
                 self._signalled = False  # the loop is closed: nobody is left to tell
 
-    def _drain(self) -> None:
+    def drain(self) -> None:
+        """Deliver what is there; on the loop's thread."""
         self._signalled = False
         ready = []
         while self._finished:
@@ -79,17 +67,27 @@ class _Delivery:
 
 
 class _Lane:
-    """One thread's or task's state, read by the watcher: what it is calling, since when."""
+    """One thread's or task's state; it counts its calls, and a watcher tells from that how long one lasts."""
 
-    __slots__ = ("abandoned", "calls", "outcomes", "since", "task", "work")
+    __slots__ = ("abandoned", "calls", "seen_at", "seen_calls", "task", "work")
 
     def __init__(self) -> None:
         self.work: Work | None = None
-        self.outcomes: list[calling.Outcome] = []
-        self.since = 0.0
         self.calls = 0
         self.abandoned = False
         self.task: asyncio.Task[None] | None = None
+        self.seen_calls = -1
+        self.seen_at = 0.0
+
+    def look(self, now: float, timeout_seconds: float) -> bool:
+        """Whether a call has just been found to be overdue; it is abandoned then."""
+        if self.work is None or self.calls != self.seen_calls:
+            self.seen_calls, self.seen_at = self.calls, now
+            return False
+        if self.abandoned or now - self.seen_at <= timeout_seconds:
+            return False
+        self.abandoned = True
+        return True
 
 
 class ThreadLanes:
@@ -108,18 +106,33 @@ class ThreadLanes:
         self._lanes: list[_Lane] = []
         self._idle = 0
         self._woken = 0
+        self._rest = threading.Event()
+        self._impatient_until = 0.0
         self._stopping = False
         self._watching: asyncio.TimerHandle | None = None
         self._calls_seen = -1
 
     def submit(self, works: Iterable[Work]) -> None:
-        """Queue work and see that a lane is awake for it."""
+        """Queue work, see that a lane is awake for it, and give it a moment.
+
+        Most callbacks are over in microseconds: waiting for them, no longer than a few milliseconds, spares
+        both threads the fight for the interpreter. Where that was in vain it is not tried for a while.
+        """
+        self._rest.clear()
         self._queue.extend(works)
         if not self._queue:
             return
+        patient = not self._delivery.awaited and time.monotonic() > self._impatient_until
+        self._delivery.awaited = patient or self._delivery.awaited
         if self._busy() == 0:
             self._wake_one()
-        self._watch_soon()
+        if patient:
+            if not self._rest.wait(_PATIENCE_SECONDS):
+                self._impatient_until = time.monotonic() + _IMPATIENCE_SECONDS
+            self._delivery.awaited = False
+            self._delivery.drain()
+        if self._queue or any(lane.work is not None for lane in self._lanes):
+            self._watch_soon()
 
     def _busy(self) -> int:
         return len(self._lanes) - self._idle + self._woken
@@ -138,7 +151,7 @@ class ThreadLanes:
         self._calls_seen = calls
         self._abandon_overdue()
         if self._queue or any(lane.work is not None for lane in self._lanes):
-            delay = _STALL_SECONDS if self._queue else _TIMEOUT_TICK_SECONDS
+            delay = _STALL_SECONDS if self._queue else _TICK_SECONDS
             self._watching = self._loop.call_later(delay, self._watch)
 
     def _wake_one(self) -> None:
@@ -172,36 +185,42 @@ class ThreadLanes:
             if self._queue:
                 return True
             self._idle += 1
+            if self._idle == len(self._lanes):
+                self._rest.set()
             self._ready.wait()
             self._idle -= 1
             self._woken = max(0, self._woken - 1)
             return not self._stopping
 
     def _run_work(self, lane: _Lane, work: Work) -> None:
-        outcomes: list[calling.Outcome] = []
-        lane.outcomes, lane.work = outcomes, work
-        call = self._caller.call
-        for trigger in work.triggers:
-            lane.since = time.monotonic()
-            outcome = call(trigger)
-            lane.calls += 1
-            if lane.abandoned:
-                # The trigger was given up meanwhile; its late result counts no more. Free the station.
-                lane.abandoned = False
-                outcome.error = calling.CallbackTimeout(f"no result within {self._timeout:g} s")
-                outcome.payload = None
-            outcomes.append(outcome)
-            if outcome.error is not None:
-                break
+        caller, finished = self._caller, calling.Finished(work)
+        function, make_input, take = caller.callback.function, caller.module_input, caller.take
+        lane.calls += 1
+        lane.work = work
+        started = time.perf_counter()
+        try:
+            for trigger in work.triggers:
+                module_input = make_input(trigger)
+                result = function(trigger.station.id, module_input)
+                lane.calls += 1
+                if lane.abandoned:
+                    break
+                take(finished, trigger, module_input, result)
+        except Exception as error:  # the isolation wall: whatever a callback raises stays with its station
+            finished.error = error
+        if lane.abandoned:
+            # The call was given up meanwhile: its late result counts no more, and its station is free again.
+            lane.abandoned = False
+            finished.error = calling.CallbackTimeout(f"no result within {self._timeout:g} s")
+        finished.seconds = time.perf_counter() - started
         lane.work = None
-        self._delivery.add(Finished(work, outcomes))
+        self._delivery.add(finished)
 
     def _abandon_overdue(self) -> None:
         """A thread cannot be ended: its call is given up, others may use its place, its station waits."""
         now = time.monotonic()
         for lane in self._lanes:
-            if lane.work is not None and not lane.abandoned and now - lane.since > self._timeout:
-                lane.abandoned = True
+            lane.look(now, self._timeout)
 
     def overdue(self) -> int:
         """Calls given up that still hold their thread and their station."""
@@ -259,7 +278,7 @@ class LoopLanes:
         self._start_lane()
         if not self._ticking:
             self._ticking = True
-            self._loop.call_later(_TIMEOUT_TICK_SECONDS, self._tick)
+            self._loop.call_later(_TICK_SECONDS, self._tick)
 
     def _start_lane(self) -> None:
         if self._queue and len(self._lanes) < self._concurrency:
@@ -283,25 +302,29 @@ class LoopLanes:
             self._lanes.discard(lane)
 
     async def _run_work(self, lane: _Lane, work: Work) -> None:
-        outcomes: list[calling.Outcome] = []
+        caller, finished = self._caller, calling.Finished(work)
+        function, make_input, take = caller.callback.function, caller.module_input, caller.take
+        lane.calls += 1
         lane.work = work
-        for trigger in work.triggers:
-            lane.since = time.monotonic()
-            try:
-                outcome = await self._caller.call_async(trigger)
-            except asyncio.CancelledError:
-                if not lane.abandoned:
-                    raise
-                assert lane.task is not None
-                lane.task.uncancel()
-                lane.abandoned = False
-                error = calling.CallbackTimeout(f"no result within {self._timeout:g} s")
-                outcome = calling.Outcome(trigger, error=error, seconds=time.monotonic() - lane.since)
-            outcomes.append(outcome)
-            if outcome.error is not None:
-                break
+        started = time.perf_counter()
+        try:
+            for trigger in work.triggers:
+                module_input = make_input(trigger)
+                result = await function(trigger.station.id, module_input)
+                lane.calls += 1
+                take(finished, trigger, module_input, result)
+        except asyncio.CancelledError:
+            if not lane.abandoned:
+                raise
+            assert lane.task is not None
+            lane.task.uncancel()
+            finished.error = calling.CallbackTimeout(f"no result within {self._timeout:g} s")
+        except Exception as error:  # the isolation wall, as above
+            finished.error = error
+        lane.abandoned = False
+        finished.seconds = time.perf_counter() - started
         lane.work = None
-        self._delivery.add(Finished(work, outcomes))
+        self._delivery.add(finished)
         if self._queue and not self._checking:
             self._checking = True
             self._loop.call_soon(self._check)
@@ -310,13 +333,12 @@ class LoopLanes:
         """Cancel calls that are overdue."""
         now = time.monotonic()
         for lane in self._lanes:
-            if lane.work is not None and not lane.abandoned and now - lane.since > self._timeout:
-                lane.abandoned = True
+            if lane.look(now, self._timeout):
                 assert lane.task is not None
                 lane.task.cancel()
         self._ticking = bool(self._lanes)
         if self._ticking:
-            self._loop.call_later(_TIMEOUT_TICK_SECONDS, self._tick)
+            self._loop.call_later(_TICK_SECONDS, self._tick)
 
     def overdue(self) -> int:
         """Calls being cancelled."""

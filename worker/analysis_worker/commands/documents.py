@@ -21,13 +21,14 @@ def read_bytes(path: pathlib.Path) -> bytes:
 
 def module_spec_of(content: bytes, name: str) -> spec.ModuleSpec:
     """The spec in a manifest, or in a bare `spec` mapping; raises InvalidSpec with all problems."""
-    document = _parsed(content, name)
+    document = parsed(content, name)
     if isinstance(document, dict) and "kind" not in document and "module" in document:
         return reading.read_spec(document)
     return reading.read_manifest(document)[2]
 
 
-def _parsed(content: bytes, name: str) -> Any:
+def parsed(content: bytes, name: str) -> Any:
+    """The one document of a YAML or JSON text; raises InvalidSpec that names the file `name`."""
     try:
         documents = [document for document in yaml.safe_load_all(content) if document is not None]
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:

@@ -6,6 +6,8 @@ hold returns the next kind holding all values; views taken before stay valid, fo
 changed below the count that it was viewed at.
 """
 
+import array
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -14,13 +16,13 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
-_NUMERIC_TYPES = frozenset({int, float, type(None)})
-_SCALAR_TYPES = frozenset({int, float, bool, str, type(None)})
-_PLAIN_KEY_TYPES = frozenset({str, type(None)})
+_NULL = type(None)
+_NUMERIC_TYPES = frozenset({int, float, _NULL})
+_SCALAR_TYPES = frozenset({int, float, bool, str, _NULL})
+_PLAIN_KEY_TYPES = frozenset({str, _NULL})
 _EXACT_INTEGERS = 2.0**53  # float64 holds every smaller integer exactly
 _EXACT_INTEGERS_SINGLE = 2.0**24
 _FIRST_ALLOCATION = 64
-_COMPACT_ABOVE = 256
 
 
 def _grown(array: Array, needed: int, capacity: int) -> Array:
@@ -34,27 +36,33 @@ def _grown(array: Array, needed: int, capacity: int) -> Array:
 
 
 class NumberColumn:
-    """Numbers and nulls. Reads give ints as long as every number was one, else floats.
+    """Numbers and nulls, each read back as the int or the float that it came as.
 
     A short window is padded by a `front` kept before the first value, so that reading it padded copies
     nothing; a front of zeros is memory that the system hands out untouched.
     """
 
-    __slots__ = ("_front", "_front_size", "array", "capacity", "count", "integral")
+    __slots__ = ("_front", "_front_size", "_ints", "array", "capacity", "count", "first_null")
 
     def __init__(self, capacity: int, dtype: str = "float64") -> None:
         self.capacity = capacity
         self.array: Array = np.empty(0, dtype=dtype)
         self.count = 0
-        self.integral = True
+        self.first_null = sys.maxsize  # index of the oldest null
+        # Which are ints: not known while all are null, all of them, none, or a flag for each value.
+        self._ints: bool | Array | None = None
         self._front: Array = self.array
         self._front_size = 0
 
     def extend(self, values: Sequence[Any]) -> "Column":
         """Append `values`; return the column that holds all of them, this one or its successor."""
-        if len(values) == 1 and type(values[0]) is float and self.count < len(self.array):
+        if (
+            len(values) == 1
+            and type(values[0]) is float
+            and self._ints is False
+            and self.count < len(self.array)
+        ):
             self.array[self.count] = values[0]
-            self.integral = False
             self.count += 1
             return self
         types = set(map(type, values))
@@ -69,10 +77,28 @@ class NumberColumn:
             return _successor(self).extend(values)
         if int in types and (np.abs(self.array[self.count : end]) >= self._exact_below()).any():
             return _successor(self).extend(values)
-        if float in types:
-            self.integral = False
+        if int in types or self._ints is not False:
+            self._note_kinds(values, types, end)
+        if _NULL in types and self.first_null == sys.maxsize:
+            self.first_null = self.count + values.index(None)
         self.count = end
         return self
+
+    def _note_kinds(self, values: Sequence[Any], types: set[type], end: int) -> None:
+        """Remember which of the new values are ints: one by one only if there are floats too."""
+        flags = self._ints
+        if not isinstance(flags, np.ndarray):
+            kinds = {kind is int for kind in types if kind is not _NULL}
+            if flags is not None:
+                kinds.add(flags)
+            if len(kinds) < 2:
+                self._ints = kinds.pop() if kinds else None
+                return
+            flags = np.full(len(self.array), bool(flags))  # all that came before are of one kind
+        elif len(flags) < end:
+            flags = _grown(flags, end, self.capacity)
+        flags[self.count : end] = [type(value) is int for value in values]
+        self._ints = flags
 
     def _exact_below(self) -> float:
         return _EXACT_INTEGERS if self.array.itemsize == 8 else _EXACT_INTEGERS_SINGLE
@@ -111,32 +137,41 @@ class NumberColumn:
         number = float(self.array[index])
         if number != number:
             return None
-        return int(number) if self.integral else number
+        ints = self._ints
+        return int(number) if ints is True or (isinstance(ints, np.ndarray) and ints[index]) else number
 
     def values(self, start: int, stop: int) -> list[Any]:
         """Values start..stop as Python scalars."""
         view = self.array[start:stop]
         numbers: list[Any] = view.tolist()
-        if self.integral:
+        ints = self._ints
+        if isinstance(ints, np.ndarray):
+            flagged = zip(numbers, ints[start:stop].tolist(), strict=True)
+            return [None if number != number else int(number) if flag else number for number, flag in flagged]
+        if ints:
             return [None if number != number else int(number) for number in numbers]
         if not np.isnan(view).any():
             return numbers
         return [None if number != number else number for number in numbers]
 
-    def tail(self, start: int, capacity: int) -> "NumberColumn":
+    def tail(self, start: int, capacity: int) -> "Column":
         """A new column with a copy of the values from `start` on."""
         column = NumberColumn(capacity, str(self.array.dtype))
         kept = self.array[start : self.count]
-        array = np.empty(max(capacity, len(kept)), dtype=self.array.dtype)
-        array[: len(kept)] = kept
-        column._move(array)
-        column.count, column.integral = len(kept), self.integral
+        column._move(_grown(kept, max(capacity, len(kept)), capacity))
+        column.count, column._ints = len(kept), self._ints
+        if isinstance(self._ints, np.ndarray):
+            flags = self._ints[start : self.count]
+            column._ints = _grown(flags, len(column.array), capacity) if flags.any() else False
+        if self.first_null < self.count:
+            nulls = np.flatnonzero(np.isnan(kept))
+            column.first_null = int(nulls[0]) if len(nulls) else sys.maxsize
         return column
 
     @property
     def nbytes(self) -> int:
         """Bytes of the values; what was reserved beyond them is not in memory until it is written."""
-        return self.count * self.array.itemsize
+        return self.count * (self.array.itemsize + isinstance(self._ints, np.ndarray))
 
 
 class CodeColumn:
@@ -181,7 +216,8 @@ class CodeColumn:
 
     def view(self, start: int, stop: int) -> Array:
         """Values start..stop as a new object array."""
-        return object_array(self.values(start, stop))
+        distinct: Array = object_array(self.distinct)[self.array[start:stop]]
+        return distinct
 
     def value(self, index: int) -> Any:
         """One value as it came."""
@@ -191,19 +227,22 @@ class CodeColumn:
         """Values start..stop as they came."""
         return [self.distinct[code] for code in self.array[start:stop].tolist()]
 
-    def tail(self, start: int, capacity: int) -> "CodeColumn":
-        """A new column with a copy of the values from `start` on, and no distinct value they lack."""
-        column = CodeColumn(capacity)
+    def tail(self, start: int, capacity: int) -> "Column":
+        """A new column of the values from `start` on, with no distinct value that none of them has.
+
+        Numbers again if no other value is left: one stray text costs no more than its window.
+        """
         kept = self.array[start : self.count]
-        column.array = np.empty(max(capacity, len(kept)), dtype=np.int32)
-        if len(self.distinct) > _COMPACT_ABOVE:
-            used, kept = np.unique(kept, return_inverse=True)
-            column.distinct = [self.distinct[code] for code in used.tolist()]
-        else:
-            column.distinct = list(self.distinct)
-        for value in column.distinct:
-            column.codes[_key(value)] = len(column.codes)
-        column.array[: len(kept)] = kept
+        used = np.flatnonzero(np.bincount(kept, minlength=len(self.distinct)))
+        distinct = [self.distinct[code] for code in used.tolist()]
+        if all(type(value) in _NUMERIC_TYPES and is_exact(value) for value in distinct):
+            return NumberColumn(capacity).extend(self.values(start, self.count))
+        column = CodeColumn(capacity)
+        column.distinct = distinct
+        column.codes = {_key(value): code for code, value in enumerate(distinct)}
+        renumbered = np.empty(len(self.distinct), dtype=np.int32)
+        renumbered[used] = np.arange(len(used), dtype=np.int32)
+        column.array = _grown(renumbered[kept], max(capacity, len(kept)), capacity)
         column.count = len(kept)
         return column
 
@@ -252,14 +291,10 @@ class ObjectColumn:
         values: list[Any] = self.array[start:stop].tolist()
         return values
 
-    def tail(self, start: int, capacity: int) -> "ObjectColumn":
-        """A new column with the values from `start` on."""
-        column = ObjectColumn(capacity)
-        kept = self.array[start : self.count]
-        column.array = np.empty(max(capacity, len(kept)), dtype=object)
-        column.array[: len(kept)] = kept
-        column.count = len(kept)
-        return column
+    def tail(self, start: int, capacity: int) -> "Column":
+        """A new column with the values from `start` on, of a narrower kind if that holds them."""
+        values = self.values(start, self.count)
+        return column_for(values, capacity=capacity).extend(values)
 
     @property
     def nbytes(self) -> int:
@@ -278,9 +313,30 @@ def column_for(values: Sequence[Any], *, capacity: int, dtype: str = "float64") 
     return CodeColumn(capacity) if types <= _SCALAR_TYPES else ObjectColumn(capacity)
 
 
-def nulls(count: int, capacity: int) -> Column:
+def nulls(count: int) -> Column:
     """A column of `count` nulls."""
-    return NumberColumn(capacity).extend([None] * count)
+    return NumberColumn(count).extend([None] * count)
+
+
+def renewed(column: Column, start: int, *, capacity: int, dtype: str) -> Column:
+    """A new column of the values from `start` on, in the width that is asked for now."""
+    kept = column.tail(start, capacity)
+    if not isinstance(kept, NumberColumn) or kept.array.dtype == dtype:
+        return kept
+    values = kept.values(0, kept.count)
+    return NumberColumn(capacity, dtype).extend(values if dtype == "float64" else singles(values))
+
+
+def is_exact(value: Any) -> bool:
+    """Whether a float64 holds the value as it is: a number, bool or null, and no integer from 2**53 on."""
+    if isinstance(value, int):
+        return -_EXACT_INTEGERS < value < _EXACT_INTEGERS
+    return value is None or isinstance(value, float)
+
+
+def singles(values: Sequence[Any]) -> list[Any]:
+    """The values with floats rounded to what a float32 holds; infinite beyond its range."""
+    return [array.array("f", (value,))[0] if type(value) is float else value for value in values]
 
 
 def _successor(column: NumberColumn | CodeColumn) -> Column:

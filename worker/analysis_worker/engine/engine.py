@@ -69,14 +69,14 @@ class Engine:
         """The station of this id, made if it is new; None if another shard's or not admitted.
 
         An `unclaimed` device is kept by every shard, until a `via` topic says whose it is; only the owner
-        of its slot runs callbacks for it.
+        of its slot runs callbacks for it, and only if the module runs for a station of that id.
         """
         found = self.stations.get(station_id)
         if found is not None:
             return found
         slot = self.slot_of(station_id)
-        owned = slot in self.owned_slots
-        if not (owned or unclaimed) or not self.admits(station_id):
+        owned = self._owns(station_id, slot)
+        if not (owned or unclaimed):
             return None
         inputs = len(self.layout.inputs)
         station = Station(
@@ -87,6 +87,9 @@ class Engine:
         station.last_seen = now_ms
         self.stations[station_id] = station
         return station
+
+    def _owns(self, station_id: str, slot: int) -> bool:
+        return slot in self.owned_slots and self.admits(station_id)
 
     def claimant(self, via: str, device: str) -> str | None:
         """The station that a device belongs to, None while no record of the `via` topic named it."""
@@ -106,6 +109,8 @@ class Engine:
         if origin is None:
             return
         target = self.station(station_id, origin.last_seen)
+        if target is not None:
+            target.last_seen = max(target.last_seen, origin.last_seen)
         for index, topic in self._via_inputs:
             window = origin.windows[index]
             if topic != via or window is None:
@@ -181,7 +186,7 @@ class Engine:
         """Slots become this worker's; devices kept unclaimed count as its own if they lie in them."""
         self.owned_slots.update(slots)
         for station in self.stations.values():
-            station.owned = station.slot in self.owned_slots
+            station.owned = self._owns(station.id, station.slot)
         self.version += 1
 
     def disown(self, slots: Iterable[int]) -> list[Station]:
@@ -207,10 +212,11 @@ class Engine:
                 self._global_windows[target] = window
                 self._fit(window, target)
         for station in list(self.stations.values()):
-            if self.admits(station.id):
-                self._refit(station, moves, before)
-            else:
+            if station.owned and not self.admits(station.id):
                 del self.stations[station.id]
+                continue
+            station.owned = self._owns(station.id, station.slot)
+            self._refit(station, moves, before)
         self._follow_settings()
         self.version += 1
 
@@ -228,7 +234,7 @@ class Engine:
         for index, window in self._global_windows.items():
             station.heads[index] = window.head
 
-    def _fit(self, window: TopicWindow, index: int) -> Head:
+    def _fit(self, window: TopicWindow, index: int) -> Head | None:
         readers, size = self.settings.readers[index], self.layout.inputs[index].window_size
         return window.resize(size, readers)
 
@@ -257,24 +263,22 @@ class Engine:
 
 def _appended(window: TopicWindow, rows: Sequence[Row], *, replace: bool) -> Head | None:
     if replace:
-        head = window.replace(rows)
-        return head if rows else None
-    head = window.head
+        return window.replace(rows)
     for row in rows:
-        head = window.append(row)
-    return head
+        window.append(row)
+    return window.head
 
 
 def _moves(before: layouts.Layout, after: layouts.Layout) -> dict[int, int]:
-    """Old head index -> new head index, for each topic that stays, as the same kind of source."""
-    inputs, dependencies = len(before.inputs), len(after.inputs)
-    moves = {}
-    for old, topic in enumerate(before.topics):
-        if topic in after.topics:
-            new = after.topics.index(topic)
-            if (old < inputs) == (new < dependencies):
-                moves[old] = new
-    return moves
+    """Old head index -> new head index, for each topic that stays the same kind of source."""
+    known = {kind: index for index, kind in enumerate(_kinds(after))}
+    return {old: known[kind] for old, kind in enumerate(_kinds(before)) if kind in known}
+
+
+def _kinds(layout: layouts.Layout) -> list[tuple[str, spec.Scope | None]]:
+    """Each topic with whose data its records are; None for a dependency's outputs."""
+    scopes = [source.scope for source in layout.inputs] + [None] * len(layout.dependencies)
+    return list(zip(layout.topics, scopes, strict=True))
 
 
 def _lower(floors: dict[TopicPartition, int], window: TopicWindow) -> None:

@@ -236,6 +236,7 @@ for _name in (
     "update",
     "clear",
     "__reversed__",
+    "__ior__",
 ):
     setattr(ModuleInput, _name, _completing(_name))
 

@@ -13,7 +13,7 @@ from typing import Any
 from analysis_worker.engine import progress
 from analysis_worker.engine.engine import Engine
 from analysis_worker.engine.records import Arrival, Decoder, Record, Refusal, TopicPartition
-from analysis_worker.engine.stations import Station, Trigger
+from analysis_worker.engine.stations import Batch, Station, Trigger
 
 
 class Kind(enum.Enum):
@@ -181,38 +181,44 @@ class Reader:
         self, part: PartitionIntake, records: Sequence[Record], now_ms: int, taken: Taken
     ) -> None:
         """The fast path: an input topic of stations, every slot live. Kept flat, for speed."""
-        source, engine = part.source, self.engine
-        index, origin, triggers, layout = source.index, part.origin, source.trigger, engine.layout
-        decode, expiry = source.decoder.row, engine.settings.expire_after_ms
-        pending_of, lookup, add = part.progress.pending, self._lookup(source.via), taken.triggers.append
-        required, live = bool(engine.settings.required_topics), part.caught_up
+        source, engine, progress = part.source, self.engine, part.progress
+        index, origin, decode, via = source.index, part.origin, source.decoder.row, source.via
+        expiry, live = engine.settings.expire_after_ms, part.caught_up
+        pending_of, lookup, add = progress.pending, self._lookup(via), taken.triggers.append
+        # Shared by the batch: slots that leave this feed later keep their own Pending, which is in the copy.
+        batch = Batch(engine.layout, origin, dict(pending_of))
+        triggers, required = source.trigger, bool(engine.settings.required_topics)
         for record in records:
             offset = record.offset
-            part.progress.position = offset + 1
             try:
                 row = decode(record.value)  # type: ignore[arg-type]
                 station = lookup[row.key0]
             except (ValueError, TypeError, KeyError, RecursionError):
                 self._take_one(part, record, now_ms, taken)
-                lookup = self._lookup(source.via)
+                lookup = self._lookup(via)
                 continue
             if station.__class__ is not Station:
                 taken.foreign += 1
                 continue
             seen = now_ms if live else min(record.timestamp, now_ms)
-            if seen - station.last_seen > expiry:
-                self._take_one(part, record, now_ms, taken)
-                lookup = self._lookup(source.via)
-                continue
             if seen > station.last_seen:
+                if seen - station.last_seen > expiry:
+                    self._take_one(part, record, now_ms, taken)
+                    lookup = self._lookup(via)
+                    continue
                 station.last_seen = seen
             window = station.windows[index] or engine.new_window(station, index)
-            station.heads[index] = window.append(row)
-            window.origins.note(origin, offset)
+            segment = window.segment
+            base, rows = segment.tail
+            rows.append(row)
+            if origin not in window.origins.run:
+                window.origins.run[origin] = offset
+            count = len(rows)
+            station.heads[index] = (segment, base + count) if count < window.most_rows else window.settled()
             if triggers and (not required or engine.ready(station)) and station.owned:
-                pending = pending_of[station.slot]
-                pending[offset] = pending.get(offset, 0) + 1
-                add(Trigger(station, layout, origin, offset, record.timestamp, pending))
+                pending_of[station.slot][offset] = 1
+                add(Trigger(station, batch, offset, record.timestamp))
+        progress.position = records[-1].offset + 1
 
     def _take_one(self, part: PartitionIntake, record: Record, now_ms: int, taken: Taken) -> None:
         """One record of any shape, guards and all."""
@@ -281,8 +287,7 @@ class Reader:
             engine.append_output(station, source.index, arrival.rows)
         else:
             window = engine.append(station, source.index, arrival.rows, replace=arrival.replace)
-            for _ in arrival.rows:
-                window.origins.note(part.origin, record.offset)
+            window.origins.note(part.origin, record.offset)
         self._trigger(part, coming, station, taken)
 
     def _trigger(self, part: PartitionIntake, coming: "_Coming", station: Station, taken: Taken) -> None:
@@ -296,17 +301,15 @@ class Reader:
         if not origin.source.trigger or not self.engine.ready(station):
             return
         pending.begin(record.offset)
-        trigger = Trigger(
-            station, self.engine.layout, origin.partition, origin.offset, record.timestamp, pending
-        )
-        trigger.due_offset = record.offset
+        batch = Batch(self.engine.layout, origin.partition, None)
+        trigger = Trigger(station, batch, origin.offset, record.timestamp)
+        trigger.owe(pending, record.offset)
         taken.triggers.append(trigger)
 
     def _arrive_shared(self, part: PartitionIntake, coming: "_Coming", taken: Taken) -> None:
         engine, arrival = self.engine, coming.arrival
         window = engine.append_global(coming.origin.source.index, arrival.rows, replace=arrival.replace)
-        for _ in arrival.rows:
-            window.origins.note(part.origin, coming.record.offset)
+        window.origins.note(part.origin, coming.record.offset)
         for station in engine.stations.values():
             self._trigger(part, coming, station, taken)
 

@@ -55,21 +55,27 @@ class Arrival:
 class Refusal(ValueError):
     """A record that cannot be used: it goes to the dead-letter topic and the partition goes on.
 
-    `error_type` is the value of the `error_type` label of `data_analysis_errors_total`.
+    `error_type` is the value of the `error_type` label of `data_analysis_errors_total`. `usable` is what a
+    record of many stations brings to those whose part of it is sound.
     """
 
-    def __init__(self, error_type: str, message: str) -> None:
+    def __init__(self, error_type: str, message: str, usable: Sequence[Arrival] = ()) -> None:
         super().__init__(message)
         self.error_type = error_type
+        self.usable = tuple(usable)
 
 
 class Decoder(Protocol):
     """Turns a topic's records into rows; what the engine knows of JSON is this.
 
     `row` is the quick way for an object of scalars: it raises ValueError for anything else, and the row's
-    attribute `key0` is the record's first station key field. `arrivals` takes every shape of seed system
+    attribute `key0` is the record's first station key field, which names a device if `by_device`. `arrivals` takes every shape of seed system
     2.1 and raises Refusal. `devices` are the device ids that a row of a `via` topic names.
     """
+
+    @property
+    def by_device(self) -> bool:
+        """Whether the first station key field is a device's id."""
 
     def row(self, value: bytes, /) -> Row:
         """One sample."""

@@ -35,21 +35,42 @@ class Scheduler:
         self._sequence = 0
 
     def submit(self, triggers: Iterable[Trigger], now_ms: int) -> list[Work]:
-        """Take new triggers; return the work that can start now, one per idle station."""
+        """Take new triggers; return the work that can start now, one piece per idle station."""
+        if self.policy is TriggerPolicy.EVERY_RECORD:
+            return self._submit_all(triggers)
         touched: dict[Station, None] = {}
-        coalescing = self.policy is not TriggerPolicy.EVERY_RECORD
         for trigger in triggers:
             station = trigger.station
-            waiting = station.waiting
-            if coalescing and waiting:
-                trigger.cover(waiting.pop())
+            if station.waiting:
+                trigger.cover(station.waiting.pop())
                 self.coalesced += 1
             else:
                 self.waiting += 1
-            waiting.append(trigger)
+            station.waiting.append(trigger)
             if not station.in_flight:
                 touched[station] = None
         return [work for station in touched if (work := self._start(station, now_ms))]
+
+    def _submit_all(self, triggers: Iterable[Trigger]) -> list[Work]:
+        """Every record its own: idle stations' triggers become work as they are."""
+        fresh: dict[Station, list[Trigger]] = {}
+        for trigger in triggers:
+            station = trigger.station
+            gathered = fresh.get(station)
+            if gathered is not None:
+                gathered.append(trigger)
+            elif station.in_flight or station.waiting:
+                station.waiting.append(trigger)
+                self.waiting += 1
+            else:
+                fresh[station] = [trigger]
+        works = []
+        for station, gathered in fresh.items():
+            station.in_flight = True
+            station.waiting.extend(gathered[MOST_AT_ONCE:])
+            self.waiting += len(station.waiting)
+            works.append(Work(station, gathered[:MOST_AT_ONCE]))
+        return works
 
     def finished(self, station: Station, now_ms: int) -> Work | None:
         """The station's work is over; return its next, if any can start now."""

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from analysis_worker.engine import columns
+from analysis_worker.engine import columns, padding
 from analysis_worker.engine.records import ABSENT, Row
 
 BLOCK_ROWS = 64
@@ -49,6 +49,24 @@ class FieldReader:
             return [self.value(row) for row in rows]
         return values
 
+    def fitted(self, values: Sequence[Any]) -> Sequence[Any]:
+        """The values as the field's column will give them back."""
+        return values
+
+
+class SingleReader(FieldReader):
+    """Reads a field that is kept as float32: a value is the same from its row and from its column."""
+
+    __slots__ = ()
+
+    def value(self, row: Row) -> Any:
+        """The field's value in `row`, rounded."""
+        return columns.singles((super().value(row),))[0]
+
+    def fitted(self, values: Sequence[Any]) -> Sequence[Any]:
+        """The values, rounded."""
+        return columns.singles(values)
+
 
 class Readers(tuple[FieldReader, ...]):
     """The readers of a topic's declared fields, in order."""
@@ -56,7 +74,7 @@ class Readers(tuple[FieldReader, ...]):
     __slots__ = ()
 
     def columns(self, rows: Sequence[Row]) -> Sequence[Sequence[Any]]:
-        """The values of every field, one sequence per field; a subclass that knows its rows does it faster."""
+        """The values of every field, one sequence each; a subclass that knows its rows does it faster."""
         return [reader.values(rows) for reader in self]
 
 
@@ -102,6 +120,13 @@ class Segment:
             return self.fields[field].value(rows[index - base])
         return self.column(field, index + 1).value(index)
 
+    def is_numeric(self, field: int, count: int) -> bool:
+        """Whether each of the first `count` records has a number or a bool in this field."""
+        column = self.column(field, count)
+        if isinstance(column, columns.NumberColumn):
+            return column.first_null >= count
+        return padding.is_numeric(column.values(0, count))
+
     def settle(self) -> None:
         """Move all rows into columns."""
         with self._lock:
@@ -123,11 +148,10 @@ class Segment:
         return self._extend(field, self.fields[field].values(rows[filled - base : count - base]))
 
     def _extend(self, field: int, values: Sequence[Any]) -> columns.Column:
-        column = self.columns[field]
+        column, reader = self.columns[field], self.fields[field]
         if column is None:
-            dtype = self.fields[field].dtype
-            column = columns.column_for(values, capacity=self.capacity, dtype=dtype)
-        column = self.columns[field] = column.extend(values)
+            column = columns.column_for(values, capacity=self.capacity, dtype=reader.dtype)
+        column = self.columns[field] = column.extend(reader.fitted(values))
         return column
 
     @property
@@ -162,9 +186,10 @@ def successor(segment: Segment, window_size: int, fields: Readers | None = None)
     segment.settle()
     by_name = {reader.name: column for reader, column in zip(segment.fields, segment.columns, strict=True)}
     for index, reader in enumerate(following.fields):
-        column = by_name.get(reader.name)
-        kept = columns.nulls(count - start, following.capacity) if column is None else None
-        following.columns[index] = kept or (column.tail(start, following.capacity) if column else None)
+        column = by_name.get(reader.name) or columns.nulls(count)
+        following.columns[index] = columns.renewed(
+            column, start, capacity=following.capacity, dtype=reader.dtype
+        )
     following.tail = (count - start, [])
     return following
 
@@ -177,7 +202,7 @@ def joined(first: Segment, second: Segment, window_size: int) -> Segment:
     start = max(0, second.count - window_size)
     for index, column in enumerate(second.columns):
         if column is not None:
-            held = joint.columns[index] or columns.nulls(joint.count, joint.capacity)
+            held = joint.columns[index] or columns.nulls(joint.count)
             joint.columns[index] = held.extend(column.values(start, second.count))
     joint.tail = (joint.count + second.count - start, [])
     return joint

@@ -1,6 +1,8 @@
 """One station's state: its windows, and what is under way for it."""
 
 import collections
+import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from analysis_worker.engine import progress
@@ -32,61 +34,57 @@ class Station:
         return f"Station({self.id!r}, slot={self.slot})"
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Batch:
+    """What the triggers of one batch have in common: the layout their heads are indexed by, where their
+    records were first written, and, per slot, the progress that waits for their outputs (None: each trigger
+    says itself what it owes)."""
+
+    layout: Layout
+    origin: TopicPartition
+    pending: Mapping[int, progress.Pending] | None
+
+
 class Trigger:
     """A record that asks for a callback: the station's heads as they were then, and where it came from.
 
-    `heads` are indexed as `layout` says, whatever layout the module has when the callback runs.
-
-    It owes its record's offset to the progress: done when the output is acknowledged or given up for
-    good. A coalesced trigger hands what it owes on to the newer one.
+    It owes its record's offset to the progress: done when the output is acknowledged or given up for good.
+    A coalesced trigger hands what it owes on to the newer one. `timestamp` is the record's, in ms.
     """
 
-    __slots__ = (
-        "_inherited",
-        "attempt",
-        "due_offset",
-        "heads",
-        "layout",
-        "offset",
-        "origin",
-        "pending",
-        "station",
-        "timestamp",
-    )
+    __slots__ = ("_owed", "attempt", "batch", "heads", "offset", "station", "timestamp")
 
-    def __init__(
-        self,
-        station: Station,
-        layout: Layout,
-        origin: TopicPartition,
-        offset: int,
-        timestamp: int,
-        pending: progress.Pending,
-    ) -> None:
+    def __init__(self, station: Station, batch: Batch, offset: int, timestamp: int) -> None:
         self.station = station
-        self.layout = layout
-        self.origin = origin
+        self.batch = batch
         self.offset = offset
-        self.due_offset = offset  # a stray is due where it is read, known by where it was first written
         self.timestamp = timestamp
         self.heads = tuple(station.heads)
-        self.pending = pending
         self.attempt = 0
-        self._inherited: list[tuple[progress.Pending, int]] | None = None
+        self._owed: list[tuple[progress.Pending, int]] | None = None
+
+    def owe(self, pending: progress.Pending, offset: int) -> None:
+        """Another offset is done with this trigger's output."""
+        if self._owed is None:
+            self._owed = []
+        self._owed.append((pending, offset))
 
     def cover(self, older: "Trigger") -> None:
         """This trigger's output stands for the older one's too."""
-        inherited = older._inherited or []
-        inherited.append((older.pending, older.due_offset))
-        self._inherited = inherited + (self._inherited or [])
+        if older.batch.pending is not None:
+            self.owe(older.batch.pending[older.station.slot], older.offset)
+        for pending, offset in older._owed or ():
+            self.owe(pending, offset)
 
     def settle(self) -> None:
         """All that was owed is done."""
-        self.pending.done(self.due_offset)
-        if self._inherited is not None:
-            for pending, offset in self._inherited:
+        if self.batch.pending is not None:
+            self.batch.pending[self.station.slot].done(self.offset)
+        if self._owed is not None:
+            for pending, offset in self._owed:
                 pending.done(offset)
-            self._inherited = None
+            self._owed = None
 
     def __repr__(self) -> str:
-        return f"Trigger({self.station.id!r}, {self.origin.topic}/{self.origin.partition}/{self.offset})"
+        origin = self.batch.origin
+        return f"Trigger({self.station.id!r}, {origin.topic}/{origin.partition}/{self.offset})"

@@ -16,12 +16,13 @@ from analysis_worker.engine import columns, padding
 from analysis_worker.engine.windows import Head
 
 Array = npt.NDArray[Any]
+_NAN = float("nan")
 
 
 class Window(NDArrayOperatorsMixin, Sequence[Any]):
     """A read-only window of one field."""
 
-    __slots__ = ("_array", "_field", "_head", "_padding", "_size")
+    __slots__ = ("_array", "_field", "_head", "_padding", "_size", "_stretched")
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, head: Head | None, field: int, size: int, padding: Padding) -> None:
@@ -30,6 +31,7 @@ class Window(NDArrayOperatorsMixin, Sequence[Any]):
         self._size = size
         self._padding = padding
         self._array: Array | None = None
+        self._stretched: list[Any] | None = None
 
     def __len__(self) -> int:
         return self._size
@@ -44,7 +46,11 @@ class Window(NDArrayOperatorsMixin, Sequence[Any]):
         return padding.padded(self._values(), self._size, self._padding)
 
     def numpy(self) -> Array:
-        """The values as a read-only array: float64 (null as NaN) if all are numbers, else objects."""
+        """The values as a read-only array.
+
+        float64, or float32 where the field asks for it, with null as NaN and a bool as 0 or 1; objects if
+        a value is something else, or an integer from 2**53 on.
+        """
         if self._array is None:
             self._array = self._computed()
             self._array.flags.writeable = False
@@ -62,18 +68,16 @@ class Window(NDArrayOperatorsMixin, Sequence[Any]):
 
     def _computed(self) -> Array:
         held = self._column()
-        if held is not None:
-            column, start, stop = held
-            if stop - start == self._size:
+        if held is None:
+            return _as_array(self.tolist())
+        column, start, stop = held
+        full = stop - start == self._size
+        if isinstance(column, columns.NumberColumn):
+            if full:
                 return column.view(start, stop)
-            if self._padding is not Padding.LINEAR and isinstance(column, columns.NumberColumn):
-                padded = self._padded(column)
-                if padded is not None:
-                    return padded
-        values = self.tolist()
-        if all(value is None or isinstance(value, int | float) for value in values):
-            return np.asarray(values, dtype=np.float64)
-        return columns.object_array(values)
+            if self._padding is not Padding.LINEAR and (padded := self._padded(column)) is not None:
+                return padded
+        return _as_array(column.view(start, stop) if full else self.tolist())
 
     def _padded(self, column: columns.NumberColumn) -> Array | None:
         front = padding.filler(self._padding, column.value(0), column.count)
@@ -95,7 +99,9 @@ class Window(NDArrayOperatorsMixin, Sequence[Any]):
             raise IndexError(f"window index {index} is outside a window of {self._size}")
         missing = self._size - self.present
         if missing and self._padding is Padding.LINEAR:
-            return self.tolist()[position]
+            if self._stretched is None:
+                self._stretched = self.tolist()
+            return self._stretched[position]
         if self._head is None or not self._head[1]:
             return padding.filler(self._padding, None, 0)
         segment, count = self._head
@@ -115,7 +121,9 @@ class Window(NDArrayOperatorsMixin, Sequence[Any]):
 
     def __ne__(self, other: object) -> Any:
         equal = self.__eq__(other)
-        return equal if equal is NotImplemented else np.logical_not(equal)[()]
+        if isinstance(equal, np.ndarray):
+            return ~equal
+        return equal if equal is NotImplemented else not equal
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         array = self.numpy()
@@ -145,6 +153,12 @@ def latest(head: Head | None, field: int, size: int, pad: Padding) -> Any:
         return padding.filler(pad, None, 0)
     segment, count = head
     value = segment.value(field, count - 1)
-    if pad is Padding.LINEAR and count < size and isinstance(value, int | float):
-        return Window(head, field, size, pad)[-1]
+    if pad is Padding.LINEAR and count < size and segment.is_numeric(field, count):
+        return float(value)
     return value
+
+
+def _as_array(values: Sequence[Any] | Array) -> Array:
+    if all(map(columns.is_exact, values)):
+        return np.array([_NAN if value is None else value for value in values], dtype=np.float64)
+    return values if isinstance(values, np.ndarray) else columns.object_array(values)

@@ -218,7 +218,7 @@ class KafkaTopics:
                     raise error(f"create topic {topic}: {rest[0] if rest else ''}")
 
     async def _can_create(self, admin: Any) -> bool:
-        """Whether a cluster that names no controller knows the request at all; the embedded broker does not."""
+        """Whether a cluster that names no controller knows the request; the embedded broker does not."""
         nothing = CreateTopicsRequest(create_topic_requests=[], timeout=1000, validate_only=True)
         try:
             await admin._send_request(nothing)

@@ -60,7 +60,8 @@ def encode_output(module: str, trigger: Trigger, result: Any, envelope: spec.Env
 
 def output_id(module: str, trigger: Trigger) -> str:
     """The deterministic id of a trigger's output: the same each time the record is taken."""
-    return f"{module}/{trigger.station.id}/{trigger.origin.topic}/{trigger.origin.partition}/{trigger.offset}"
+    origin = trigger.batch.origin
+    return f"{module}/{trigger.station.id}/{origin.topic}/{origin.partition}/{trigger.offset}"
 
 
 def output_headers(module: str, trigger: Trigger) -> list[tuple[str, bytes]]:

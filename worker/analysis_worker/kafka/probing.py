@@ -38,13 +38,12 @@ def first_answer(
 def requests_known(server: str, tls: ssl.SSLContext | None, *, within_seconds: float = 5.0) -> frozenset[int]:
     """Numbers of the requests that the broker at `host:port` knows; raises NoAnswer."""
     host, _, port = server.rpartition(":")
-    with _reasons(server, tls is not None):
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=within_seconds) as plain:
-            plain.settimeout(within_seconds)
-            if tls is None:
-                return _ask(plain)
-            with tls.wrap_socket(plain, server_hostname=host.strip("[]")) as secured:
-                return _ask(secured)
+    where = (host.strip("[]"), int(port))
+    with _reasons(server, tls is not None), socket.create_connection(where, within_seconds) as plain:
+        if tls is None:
+            return _ask(plain)
+        with tls.wrap_socket(plain, server_hostname=where[0]) as secured:
+            return _ask(secured)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """kafka-python, where no event loop runs: producers of the command line, and the doctor's questions.
 
-The only file that imports kafka-python.
+The only file that imports kafka-python; others take its modules from here.
 """
 
 import asyncio
@@ -16,13 +16,23 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", r"(read|open)_text is deprecated", DeprecationWarning)
     import kafka
     from kafka import admin as kafka_admin
-    from kafka import errors
+    from kafka import errors, structs
     from kafka.net.sasl import oauth
+
+__all__ = [
+    "Unreachable",
+    "admin",
+    "ensure_topics",
+    "errors",
+    "kafka_admin",
+    "producer",
+    "structs",
+]
 
 logging.getLogger("kafka").addHandler(logging.NullHandler())  # what it logs is told by our own errors
 
 EMBEDDED_VERSION = (2, 0)
-"""What kafka-python takes the embedded broker for: it cannot read that broker's answer to its own question."""
+"""What kafka-python takes the embedded broker for: it cannot read that broker's list of requests."""
 _BOOTSTRAP_MS = 8_000
 
 

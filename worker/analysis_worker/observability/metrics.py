@@ -105,9 +105,9 @@ class WorkerMetrics(Collector):
         """Callbacks finished without an error."""
         self._processed.add(count)
 
-    def callback_took(self, seconds: float) -> None:
-        """One callback ran for this long, whatever came of it."""
-        self._processing.observe(seconds)
+    def callback_took(self, seconds: float, count: int = 1) -> None:
+        """Callbacks ran for this long, on average, whatever came of them."""
+        self._processing.observe(seconds, count)
 
     def coalesced(self, count: int) -> None:
         """Triggers are covered by newer ones."""

@@ -63,13 +63,13 @@ class Buckets:
         self._counts = [0] * (len(self._bounds) + 1)
         self._sum = 0.0
 
-    def observe(self, seconds: float) -> None:
-        """Count one duration; one below zero, as clocks that disagree give, counts as zero."""
+    def observe(self, seconds: float, count: int = 1) -> None:
+        """Count `count` equal durations; below zero, as clocks that disagree give, counts as zero."""
         if seconds > 0:
-            self._counts[bisect.bisect_left(self._bounds, seconds)] += 1
-            self._sum += seconds
+            self._counts[bisect.bisect_left(self._bounds, seconds)] += count
+            self._sum += seconds * count
         else:
-            self._counts[0] += 1
+            self._counts[0] += count
 
     def family(self) -> metrics_core.Metric:
         """What a scrape gets."""

@@ -41,9 +41,7 @@ def fleet_schedule(
     yield at_ms + slip_ms, _moved(injector.drain(), int(slip_ms))
 
 
-def _moved(
-    records: Sequence[simulation.SimulatedRecord], by_ms: int
-) -> Sequence[simulation.SimulatedRecord]:
+def _moved(records: Sequence[simulation.SimulatedRecord], by_ms: int) -> Sequence[simulation.SimulatedRecord]:
     if not by_ms:
         return records
     return [dataclasses.replace(record, timestamp_ms=record.timestamp_ms + by_ms) for record in records]

@@ -8,18 +8,13 @@ above all it keeps everything in memory and forgets it when it ends.
 import argparse
 import contextlib
 import os
-import signal
 import sys
-import threading
 from collections.abc import Iterator, Sequence
-from types import FrameType
 
-from analysis_worker.simulation import child_process
+from analysis_worker.simulation import child_process, stopping
 
 PARTITIONS = 4
 """What every topic of this broker has; it takes no other wish."""
-API_VERSION = (2, 0)
-"""What kafka-python must be told of this broker, whose answer to its first question it cannot read."""
 _LOOK_FOR_PARENT_SECONDS = 0.5
 _ANSWER_SECONDS = 10.0
 
@@ -52,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "topics", nargs="*", metavar="TOPIC", help=f"a topic to make, of {PARTITIONS} partitions"
     )
     arguments = parser.parse_args(argv)
-    stopped, parent = _stopped(), os.getppid()
+    stopped, parent = stopping.told_to_stop(), os.getppid()
     try:
         broker = Broker(arguments.topics)
     except BrokerUnavailable as error:
@@ -84,18 +79,6 @@ class Broker:
             raise BrokerUnavailable(f"the embedded broker does not answer: {error}; start it anew") from error
         (broker,) = metadata.brokers.values()
         self.address = f"{broker.host}:{broker.port}"
-
-
-def _stopped() -> threading.Event:
-    """An event that SIGTERM and SIGINT set."""
-    stopped = threading.Event()
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        stopped.set()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    return stopped
 
 
 if __name__ == "__main__":
