@@ -93,9 +93,7 @@ class FakeKafka:
 
     # -- topics, from outside -----------------------------------------------------------------------
 
-    def create_topic(
-        self, name: str, *, partitions: int = 1, config: Mapping[str, str] | None = None
-    ) -> str:
+    def create_topic(self, name: str, *, partitions: int = 1, config: Mapping[str, str] | None = None) -> str:
         """A new topic; returns its name."""
         assert name not in self._logs, f"topic {name} exists"
         self._logs[name] = [_Log() for _ in range(partitions)]
@@ -149,9 +147,7 @@ class FakeKafka:
     def _append(self, topic: str, partition: int, message: ports.Message) -> int:
         log = self._logs[topic][partition]
         timestamp = int(time.time() * 1000) if message.timestamp is None else message.timestamp
-        record = FakeRecord(
-            partition, log.end, timestamp, message.key, message.value, tuple(message.headers)
-        )
+        record = FakeRecord(partition, log.end, timestamp, message.key, message.value, tuple(message.headers))
         log.records.append(record)
         log.end += 1
         self._tell()

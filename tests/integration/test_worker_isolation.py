@@ -94,7 +94,12 @@ def test_ten_thousand_hostile_records_all_reach_the_dead_letters_and_stop_nothin
         mixed.append((b"hostile", value, [], None, None))
         if index % 10 == 0:
             mixed.append(sound[index // 10])
-    with WorkerProcess(tmp_path).with_spec(stream.spec()) as worker:
+    # currentSOC is declared: what is not declared is ignored, of whatever type it is.
+    fields = ["stationId", "number", "currentSOC"]
+    spec = stream.spec(
+        inputs=[{"topic": stream.topic, "fields": fields, "windowSize": numbered_stream.WINDOW}]
+    )
+    with WorkerProcess(tmp_path).with_spec(spec) as worker:
         worker.start().wait_until_running()
         kafka_tools.produce_all(stream.bootstrap, stream.topic, mixed)
         waiting.until(

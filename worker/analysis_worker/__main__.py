@@ -5,9 +5,9 @@ import sys
 from collections.abc import Sequence
 
 from analysis_worker import VERSION
-from analysis_worker.commands import doctor, replaying, running, simulating, validating
+from analysis_worker.commands import demo, doctor, replaying, running, simulating, validating
 
-_COMMANDS = (running, validating, doctor, replaying, simulating)
+_COMMANDS = (running, validating, doctor, replaying, simulating, demo)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

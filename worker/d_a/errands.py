@@ -66,9 +66,8 @@ class Errands:
                 return
             self._waiting[key] = collections.deque([function])
             self._ready.append(key)
-            if self._idle:
-                self._changed.notify_all()
-            elif self._threads < _THREADS:
+            self._changed.notify_all()
+            if len(self._ready) > self._idle and self._threads < _THREADS:
                 self._threads += 1
                 threading.Thread(target=self._work, name=f"handler-{self._threads}", daemon=True).start()
 

@@ -65,9 +65,14 @@ class ModuleInputs:
     """
 
     def __init__(self, wirings: Mapping[str, wiring.Wiring], *, snake_names: bool = False) -> None:
+        self._known: tuple[Layout, dict[str, tuple[Layout, tuple[int, ...]]]] | None = None
+        self.use(wirings, snake_names=snake_names)
+
+    def use(self, wirings: Mapping[str, wiring.Wiring], *, snake_names: bool) -> None:
+        """Follow another configuration from now on."""
         self.wirings = dict(wirings)
         self.snake = SnakeNames() if snake_names else None
-        self._known: tuple[Layout, dict[str, tuple[Layout, tuple[int, ...]]]] | None = None
+        self._known = None
 
     def one(self, union: Layout, station: Held, module: str) -> inputs.ModuleInput:
         """The input of one module as things stand; raises KeyError for a module without topics."""

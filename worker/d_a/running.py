@@ -25,26 +25,25 @@ _LOOK_SECONDS: Final = 0.25
 class Runner:
     """One worker's life.
 
-    `make` makes the worker, on its loop; `last` is run in a thread once it has stopped. `commit_size`
-    commits progress early, after so many `calls()`; 0 leaves it to the worker's interval. `started` and
-    `ended` are done when the worker runs and when it is gone; both carry what went wrong.
+    `last` is run in a thread once the worker has stopped. `commit_size` commits progress early, after so
+    many `calls()`; 0 leaves it to the worker's interval. `started` and `ended` are done when the worker
+    runs and when it is gone; both carry what went wrong.
     """
 
     def __init__(
         self,
-        make: Callable[[], service.Worker],
+        worker: service.Worker,
         *,
         name: str,
         last: Callable[[], None],
         calls: Callable[[], int],
         commit_size: int = 0,
     ) -> None:
-        self.worker: service.Worker | None = None
+        self.worker = worker
         self.started: concurrent.futures.Future[None] = concurrent.futures.Future()
         self.ended: concurrent.futures.Future[None] = concurrent.futures.Future()
         for future in (self.started, self.ended):
             future.set_running_or_notify_cancel()  # whoever waits for it cannot cancel it
-        self._make = make
         self._last = last
         self._calls = calls
         self._commit_size = commit_size
@@ -85,7 +84,7 @@ class Runner:
             self.ended.set_result(None)
 
     async def _live(self) -> None:
-        worker = self.worker = self._make()
+        worker = self.worker
         told = asyncio.create_task(self._told.wait())
         try:
             await self._start(worker, told)

@@ -89,11 +89,19 @@ def diagnose(case: Case) -> list[Finding]:
     return [finding for check in checks for finding in check(case)]
 
 
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _size(topic: inspecting.TopicFacts) -> str:
+    return f"{_counted(topic.partitions, 'partition')}, {_counted(topic.replicas, 'replica')}"
+
+
 def _brokers(case: Case) -> Iterator[Finding]:
     facts = case.facts
     answering = [server for server in facts.servers if server not in facts.silent]
-    count = f"{facts.brokers} broker{'s' if facts.brokers > 1 else ''}"
-    yield Finding(Level.OK, "brokers", f"{', '.join(answering)} answer; {count} in the cluster")
+    count = _counted(facts.brokers, "broker")
+    yield Finding(Level.OK, "brokers", f"reached at {', '.join(answering)}; {count} in the cluster")
     for server, reason in facts.silent.items():
         wrong, _, mend = reason.removeprefix(f"{server}: ").partition("; ")
         yield Finding(Level.WARNING, server, wrong, mend)
@@ -117,11 +125,13 @@ def _security(case: Case) -> Iterator[Finding]:
 def _inputs(case: Case) -> Iterator[Finding]:
     for name in [*(source.topic for source in case.wiring.inputs), *case.wiring.lookup_topics]:
         topic = case.facts.topics.get(name)
-        if topic is None:
+        if topic is None and case.facts.embedded:
+            yield Finding(Level.NOTE, name, "not there yet: this broker makes it when it is first named")
+        elif topic is None:
             mend = f"create it: kafka-topics.sh --create --topic {name} --partitions N"
             yield Finding(Level.FAILURE, name, "the topic does not exist, or may not be seen", mend)
         else:
-            yield Finding(Level.OK, name, f"{topic.partitions} partitions, {topic.replicas} replicas")
+            yield Finding(Level.OK, name, _size(topic))
 
 
 def _dependencies(case: Case) -> Iterator[Finding]:
@@ -132,7 +142,7 @@ def _dependencies(case: Case) -> Iterator[Finding]:
             yield Finding(Level.WARNING, dependency.topic, found, "start that module: it creates the topic")
         else:
             yield Finding(
-                Level.OK, dependency.topic, f"{topic.partitions} partitions, {topic.replicas} replicas"
+                Level.OK, dependency.topic, _size(topic)
             )
 
 
@@ -141,7 +151,7 @@ def _own(case: Case) -> Iterator[Finding]:
     for name, purpose in case.own_topics.items():
         topic = case.facts.topics.get(name)
         if topic is not None:
-            found = f"{purpose}: {topic.partitions} partitions, {topic.replicas} replicas"
+            found = f"{purpose}: {_size(topic)}"
             yield Finding(Level.OK, name, found)
         elif may_create:
             yield Finding(Level.OK, name, f"{purpose}: not there yet, the worker will create it")
@@ -187,7 +197,7 @@ def _replication(case: Case) -> Iterator[Finding]:
 def _replicas(topic: inspecting.TopicFacts, brokers: int) -> Iterator[Finding]:
     wanted = min(WANTED_REPLICAS, brokers)
     if topic.replicas < wanted:
-        found = f"{topic.replicas} of {wanted} possible replicas: the loss of a broker loses or stops it"
+        found = f"{topic.replicas} of {wanted} possible replicas: a lost broker stops it, or loses its records"
         yield Finding(Level.WARNING, topic.name, found, "add replicas with kafka-reassign-partitions.sh")
     if topic.in_sync < topic.replicas:
         found = f"only {topic.in_sync} of {topic.replicas} replicas are in sync"
@@ -229,12 +239,10 @@ def _permissions(case: Case) -> Iterator[Finding]:
     needed: dict[str, set[str]] = {name: {"READ"} for name in case.read_topics}
     needed |= {name: {"WRITE"} for name in case.own_topics}
     needed[case.wiring.progress_topic] = {"READ", "WRITE"}
-    told = False
     for name, wanted in needed.items():
         topic = case.facts.topics.get(name)
         if topic is None or topic.allowed is None:
             continue
-        told = True
         missing = sorted(wanted - topic.allowed)
         if missing:
             mend = f"kafka-acls.sh --add --operation {missing[0].title()} --topic {name} ..."
@@ -243,7 +251,7 @@ def _permissions(case: Case) -> Iterator[Finding]:
     if group is not None and "READ" not in group:
         mend = f"kafka-acls.sh --add --operation Read --group {case.wiring.group_id} ..."
         yield Finding(Level.FAILURE, f"group {case.wiring.group_id}", "this user may not READ it", mend)
-    if not told:
+    if case.facts.topics and all(topic.allowed is None for topic in case.facts.topics.values()):
         yield Finding(Level.NOTE, "permissions", "the cluster does not tell them")
 
 
@@ -253,7 +261,7 @@ def _offsets(case: Case) -> Iterator[Finding]:
         yield Finding(Level.NOTE, subject, "the cluster does not tell its offsets")
     elif not committed:
         start = case.module_spec.kafka.auto_offset_reset.value
-        yield Finding(Level.OK, subject, f"no offset yet: the first start reads from the {start} record")
+        yield Finding(Level.OK, subject, f"no offset yet: the first start reads from the {start}")
     else:
         yield from _lags(case, subject, committed)
 
@@ -274,4 +282,4 @@ def _lags(case: Case, subject: str, committed: Mapping[TopicPartition, int]) -> 
             yield Finding(
                 Level.WARNING, name, found, "nothing if that was meant: the worker starts over there"
             )
-    yield Finding(Level.OK, subject, f"offsets of {len(committed)} partitions, {behind:,} records behind")
+    yield Finding(Level.OK, subject, f"offsets of {_counted(len(committed), 'partition')}, {behind:,} records behind")

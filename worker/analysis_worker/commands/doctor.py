@@ -1,6 +1,7 @@
 """`analysis-worker doctor`: will this module run on that cluster, and what may go wrong later?"""
 
 import argparse
+import collections
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -76,5 +77,6 @@ def _show(title: str, findings: "Sequence[diagnosis.Finding]") -> None:
         table.add_row(finding.level.name.lower(), finding.subject, finding.found, finding.mend, style=style)
     console = rich.console.Console(width=None if sys.stdout.isatty() else 160)
     console.print(table, markup=False)
-    counts = [sum(finding.level == level for finding in findings) for level in range(4)]
-    console.print(f"{counts[3]} failures, {counts[2]} warnings, {counts[1]} notes, {counts[0]} in order")
+    counts = collections.Counter(int(finding.level) for finding in findings)
+    words = ("in order", "to note", "to look at (warning)", "to mend (failure)")
+    console.print(", ".join(f"{counts[level]} {words[level]}" for level in sorted(counts, reverse=True)))

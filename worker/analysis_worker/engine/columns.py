@@ -75,9 +75,10 @@ class NumberColumn:
             self.array[self.count : end] = values
         except OverflowError:
             return _successor(self).extend(values)
-        if int in types and (np.abs(self.array[self.count : end]) >= self._exact_below()).any():
+        if int in types and self._rounds(values, self.array[self.count : end]):
             return _successor(self).extend(values)
-        if int in types or self._ints is not False:
+        ints = self._ints
+        if (ints is not False or int in types) and (ints is not True or float in types):
             self._note_kinds(values, types, end)
         if _NULL in types and self.first_null == sys.maxsize:
             self.first_null = self.count + values.index(None)
@@ -100,8 +101,12 @@ class NumberColumn:
         flags[self.count : end] = [type(value) is int for value in values]
         self._ints = flags
 
-    def _exact_below(self) -> float:
-        return _EXACT_INTEGERS if self.array.itemsize == 8 else _EXACT_INTEGERS_SINGLE
+    def _rounds(self, values: Sequence[Any], stored: Array) -> bool:
+        """Whether an integer among the values may not be what was stored for it."""
+        exact_below = _EXACT_INTEGERS if stored.itemsize == 8 else _EXACT_INTEGERS_SINGLE
+        if not (np.abs(stored) >= exact_below).any():
+            return False
+        return any(type(value) is int and abs(value) >= exact_below for value in values)
 
     def _move(self, array: Array) -> None:
         self.array = self._front = array

@@ -73,7 +73,7 @@ class Engine:
         """
         found = self.stations.get(station_id)
         if found is not None:
-            return found
+            return found if found.owned or unclaimed else None
         slot = self.slot_of(station_id)
         owned = self._owns(station_id, slot)
         if not (owned or unclaimed):

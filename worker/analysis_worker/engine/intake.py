@@ -159,7 +159,7 @@ class Reader:
         self.slots = set(slots)
         self.keeps_unclaimed = keeps_unclaimed
         self._version = -1
-        self._lookups: dict[str | None, dict[Any, Station | _Foreign]] = {}
+        self._lookups: dict[tuple[str | None, bool], dict[Any, Station | _Foreign]] = {}
 
     def take(self, part: PartitionIntake, records: Sequence[Record], now_ms: int) -> Taken:
         """Take a batch in offset order: windows are up to date and progress begun when it returns."""
@@ -182,42 +182,44 @@ class Reader:
     ) -> None:
         """The fast path: an input topic of stations, every slot live. Kept flat, for speed."""
         source, engine, progress = part.source, self.engine, part.progress
-        index, origin, decode, via = source.index, part.origin, source.decoder.row, source.via
+        index, origin, decode = source.index, part.origin, source.decoder.row
         expiry, live = engine.settings.expire_after_ms, part.caught_up
-        pending_of, lookup, add = progress.pending, self._lookup(via), taken.triggers.append
+        pending_of, lookup, add = progress.pending, self._lookup(source), taken.triggers.append
         # Shared by the batch: slots that leave this feed later keep their own Pending, which is in the copy.
         batch = Batch(engine.layout, origin, dict(pending_of))
         triggers, required = source.trigger, bool(engine.settings.required_topics)
+        simple = triggers and not required and source.via is None
         for record in records:
-            offset = record.offset
             try:
                 row = decode(record.value)  # type: ignore[arg-type]
                 station = lookup[row.key0]
             except (ValueError, TypeError, KeyError, RecursionError):
                 self._take_one(part, record, now_ms, taken)
-                lookup = self._lookup(via)
+                lookup = self._lookup(source)
                 continue
             if station.__class__ is not Station:
                 taken.foreign += 1
                 continue
-            seen = now_ms if live else min(record.timestamp, now_ms)
+            offset, timestamp = record.offset, record.timestamp
+            seen = now_ms if live or timestamp > now_ms else timestamp
             if seen > station.last_seen:
                 if seen - station.last_seen > expiry:
                     self._take_one(part, record, now_ms, taken)
-                    lookup = self._lookup(via)
+                    lookup = self._lookup(source)
                     continue
                 station.last_seen = seen
             window = station.windows[index] or engine.new_window(station, index)
             segment = window.segment
             base, rows = segment.tail
             rows.append(row)
-            if origin not in window.origins.run:
-                window.origins.run[origin] = offset
+            if window.noted is not part:
+                window.noted = part
+                window.origins.note(origin, offset)
             count = len(rows)
             station.heads[index] = (segment, base + count) if count < window.most_rows else window.settled()
-            if triggers and (not required or engine.ready(station)) and station.owned:
+            if simple or (triggers and station.owned and engine.ready(station)):
                 pending_of[station.slot][offset] = 1
-                add(Trigger(station, batch, offset, record.timestamp))
+                add(Trigger(station, batch, offset, timestamp))
         progress.position = records[-1].offset + 1
 
     def _take_one(self, part: PartitionIntake, record: Record, now_ms: int, taken: Taken) -> None:
@@ -230,7 +232,7 @@ class Reader:
             arrivals = origin.source.decoder.arrivals(record.value)
         except Refusal as refusal:
             self._refuse(part, record, refusal, taken)
-            return
+            arrivals = refusal.usable
         for arrival in arrivals:
             self._arrive(part, _Coming(record, origin, arrival), now_ms, taken)
 
@@ -246,7 +248,7 @@ class Reader:
 
     def _arrive(self, part: PartitionIntake, coming: "_Coming", now_ms: int, taken: Taken) -> None:
         record, source, arrival = coming.record, coming.origin.source, coming.arrival
-        if source.teaches and arrival.station_id is not None:
+        if source.teaches and arrival.station_id is not None and not arrival.device:
             self._teach(source, arrival)
         if source.kind is Kind.DEVICES:
             return
@@ -336,27 +338,32 @@ class Reader:
                 self._arrive_shared(part, coming, taken)
             elif (station := self._station(source, coming.arrival, now_ms)) is not None:
                 self._file(part, coming, station, now_ms, taken)
+        for pending in part.progress.pending.values():
+            pending.reorder()  # what was refused meanwhile was begun before what was held
         return taken
 
     # -- from ids to stations -----------------------------------------------------------------------
 
-    def _lookup(self, via: str | None) -> dict[Any, Station | _Foreign]:
+    def _lookup(self, source: TopicIntake) -> dict[Any, Station | _Foreign]:
+        """Stations by the ids of a topic's records; an Aligned topic's include what only strays lead to."""
         if self._version != self.engine.version:
             self._version = self.engine.version
             self._lookups = {}
-        lookup = self._lookups.setdefault(via, {})
+        lookup = self._lookups.setdefault((source.via, source.aligned), {})
         if len(lookup) > _MOST_FOREIGN + len(self.engine.stations):
             lookup.clear()
         return lookup
 
     def _station(self, source: TopicIntake, arrival: Arrival, now_ms: int) -> Station | None:
         """The station that a record's id leads to, if its slot is this reader's."""
-        raw_id = arrival.station_id or ""
-        lookup = self._lookup(source.via)
-        found = lookup.get(raw_id)
+        # A device may bear the id of a station that is not its own: only the kind that a row's `key0` names
+        # is looked up by the bare id.
+        plain = source.via is None or arrival.device == source.decoder.by_device
+        key = arrival.station_id if plain else (arrival.station_id, arrival.device)
+        found = self._lookup(source).get(key)
         if found is None:
             found = self._found(source, arrival, now_ms) or _FOREIGN
-            self._lookup(source.via)[raw_id] = found
+            self._lookup(source)[key] = found
         return found if isinstance(found, Station) else None
 
     def _found(self, source: TopicIntake, arrival: Arrival, now_ms: int) -> Station | None:

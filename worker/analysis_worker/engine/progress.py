@@ -24,6 +24,12 @@ class Pending(dict[int, int]):
         else:
             del self[offset]
 
+    def reorder(self) -> None:
+        """Put offsets that were begun out of order in order again."""
+        ordered = sorted(self.items())
+        self.clear()
+        self.update(ordered)
+
 
 class PartitionProgress:
     """The slots' progress in one partition; `position` is the next offset to take."""

@@ -69,8 +69,9 @@ class Decoder(Protocol):
     """Turns a topic's records into rows; what the engine knows of JSON is this.
 
     `row` is the quick way for an object of scalars: it raises ValueError for anything else, and the row's
-    attribute `key0` is the record's first station key field, which names a device if `by_device`. `arrivals` takes every shape of seed system
-    2.1 and raises Refusal. `devices` are the device ids that a row of a `via` topic names.
+    attribute `key0` is the record's first station key field, which names a device if `by_device` says so.
+    `arrivals` takes every shape of seed system 2.1 and raises Refusal. `devices` are the device ids that a
+    row of a `via` topic names.
     """
 
     @property

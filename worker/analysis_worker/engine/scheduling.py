@@ -32,6 +32,7 @@ class Scheduler:
         self.coalesced = 0
         self.waiting = 0
         self._due: list[tuple[int, int, Station]] = []
+        self._sleeping: set[Station] = set()  # those in _due: once each, however many triggers come
         self._sequence = 0
 
     def submit(self, triggers: Iterable[Trigger], now_ms: int) -> list[Work]:
@@ -54,6 +55,7 @@ class Scheduler:
     def _submit_all(self, triggers: Iterable[Trigger]) -> list[Work]:
         """Every record its own: idle stations' triggers become work as they are."""
         fresh: dict[Station, list[Trigger]] = {}
+        rested: dict[Station, None] = {}
         for trigger in triggers:
             station = trigger.station
             gathered = fresh.get(station)
@@ -62,9 +64,11 @@ class Scheduler:
             elif station.in_flight or station.waiting:
                 station.waiting.append(trigger)
                 self.waiting += 1
+                if not station.in_flight:  # an interval held it back, until the policy changed
+                    rested[station] = None
             else:
                 fresh[station] = [trigger]
-        works = []
+        works = [work for station in rested if (work := self._start(station, 0))]
         for station, gathered in fresh.items():
             station.in_flight = True
             station.waiting.extend(gathered[MOST_AT_ONCE:])
@@ -82,6 +86,7 @@ class Scheduler:
         works = []
         while self._due and self._due[0][0] <= now_ms:
             station = heapq.heappop(self._due)[2]
+            self._sleeping.discard(station)
             if not station.in_flight and (work := self._start(station, now_ms)):
                 works.append(work)
         return works
@@ -104,8 +109,10 @@ class Scheduler:
             return None
         if self.policy is TriggerPolicy.INTERVAL:
             if station.next_due > now_ms:
-                self._sequence += 1
-                heapq.heappush(self._due, (station.next_due, self._sequence, station))
+                if station not in self._sleeping:
+                    self._sleeping.add(station)
+                    self._sequence += 1
+                    heapq.heappush(self._due, (station.next_due, self._sequence, station))
                 return None
             station.next_due = now_ms + self.interval_ms
         station.in_flight = True

@@ -13,7 +13,7 @@ Head = tuple[segments.Segment, int]
 class TopicWindow:
     """The last `size` records of one topic for one station; only the engine's thread appends."""
 
-    __slots__ = ("most_rows", "fields", "origins", "segment", "size")
+    __slots__ = ("fields", "most_rows", "noted", "origins", "segment", "size")
 
     def __init__(self, fields: segments.Readers, size: int) -> None:
         self.fields = fields
@@ -21,6 +21,7 @@ class TopicWindow:
         self.segment = segments.Segment(fields, segments.capacity_for(size))
         self.most_rows = segments.block_rows_for(size)
         self.origins = Origins(size, self.most_rows)
+        self.noted: object = None  # whoever has noted the origin of a record of the present run, last
 
     def append(self, row: Row) -> Head:
         """Add one record, the oldest beyond `size` falls out; return the new head."""
@@ -34,6 +35,7 @@ class TopicWindow:
         """Put `rows` in the place of all records so far."""
         self.segment = segments.Segment(self.fields, segments.capacity_for(max(self.size, len(rows))))
         self.segment.tail = (0, list(rows))
+        self.noted = None
         self.origins = Origins(self.size, self.most_rows)
         return self.head
 
@@ -41,6 +43,7 @@ class TopicWindow:
         """Change size and fields, keeping as many of the newest records as the new size holds."""
         self.size, self.fields = size, fields
         self.most_rows = segments.block_rows_for(size)
+        self.noted = None
         self.segment = segments.successor(self.segment, size, fields)
         self.origins.resize(size, self.most_rows)
         return self.head
@@ -59,6 +62,7 @@ class TopicWindow:
         if segment.count + self.most_rows > segment.capacity:
             self.segment = segments.successor(segment, self.size)
         self.origins.next_run()
+        self.noted = None
         return (self.segment, self.segment.count)
 
     @property

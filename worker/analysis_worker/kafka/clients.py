@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import aiokafka
@@ -25,6 +25,8 @@ _FOR_GOOD = (
 
 
 _TOO_LARGE = (errors.MessageSizeTooLargeError, errors.RecordListTooLargeError)
+_REQUEST_SECONDS = 40.0  # aiokafka's default of request_timeout_ms
+_CLOSE_SECONDS = 5.0
 
 
 @contextlib.contextmanager
@@ -41,11 +43,29 @@ def _translated(doing: str, refused: tuple[type[Exception], ...] = _FOR_GOOD) ->
         raise ports.KafkaUnavailable(f"{doing}: {type(error).__name__}: {error}") from error
 
 
+def _bound(arguments: Mapping[str, Any]) -> float:
+    """How long a call may try, in s: by themselves commits and sends try for ever while no broker answers."""
+    return float(arguments.get("request_timeout_ms", _REQUEST_SECONDS * 1000)) / 1000
+
+
+async def _closed(close: Callable[[], Awaitable[None]]) -> None:
+    """End a client whatever comes of it.
+
+    A task of its own keeps apart what aiokafka lets escape while no broker answers: the cancellation of its
+    own requests, which would look like one of the caller.
+    """
+    closing = asyncio.ensure_future(close())
+    await asyncio.wait([closing], timeout=_CLOSE_SECONDS)
+    if not closing.cancel() and not closing.cancelled():
+        closing.exception()  # seen: there is nothing left to do about it
+
+
 class KafkaSource:
     """A consumer with partitions assigned by hand."""
 
     def __init__(self, connection: connecting.Connection) -> None:
         self._arguments = connection.source_arguments()
+        self._seconds = _bound(self._arguments)
         self._consumer: Any = None
 
     async def start(self) -> None:
@@ -60,11 +80,11 @@ class KafkaSource:
         self._consumer = consumer
 
     async def close(self) -> None:
-        """Disconnect."""
+        """Disconnect, within the same bound as a sink."""
         if self._consumer is not None:
             consumer, self._consumer = self._consumer, None
-            with contextlib.suppress(errors.KafkaError, OSError):
-                await consumer.stop()
+            await _closed(consumer.stop)
+            await _closed(consumer._client.close)  # what a stop that was cut short leaves open
 
     async def partitions(self, topics: Iterable[str]) -> Mapping[str, int]:
         """Partition counts of the topics that exist."""
@@ -87,10 +107,11 @@ class KafkaSource:
         """The group's committed offsets."""
         committed = {}
         with _translated("read committed offsets"):
-            for partition in partitions:
-                offset = await self._consumer.committed(aiokafka.TopicPartition(*partition))
-                if offset is not None:
-                    committed[partition] = offset
+            async with asyncio.timeout(self._seconds):
+                for partition in partitions:
+                    offset = await self._consumer.committed(aiokafka.TopicPartition(*partition))
+                    if offset is not None:
+                        committed[partition] = offset
         return committed
 
     async def assign(self, positions: Mapping[TopicPartition, int]) -> None:
@@ -132,9 +153,10 @@ class KafkaSource:
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Commit to the group."""
         with _translated("commit"):
-            await self._consumer.commit(
-                {aiokafka.TopicPartition(*p): offset for p, offset in offsets.items()}
-            )
+            async with asyncio.timeout(self._seconds):
+                await self._consumer.commit(
+                    {aiokafka.TopicPartition(*p): offset for p, offset in offsets.items()}
+                )
 
 
 class KafkaSink:
@@ -142,6 +164,7 @@ class KafkaSink:
 
     def __init__(self, connection: connecting.Connection) -> None:
         self._arguments = connection.sink_arguments()
+        self._seconds = _bound(self._arguments)
         self._producer: Any = None
 
     async def start(self) -> None:
@@ -159,9 +182,8 @@ class KafkaSink:
         """Disconnect within a bound: a broker that is gone must not hold a stop up."""
         if self._producer is not None:
             producer, self._producer = self._producer, None
-            with contextlib.suppress(errors.KafkaError, OSError, TimeoutError):
-                async with asyncio.timeout(5):
-                    await producer.stop()
+            await _closed(producer.stop)
+            await _closed(producer.client.close)
 
     async def partitions(self, topic: str) -> int:
         """Partition count of a topic."""
@@ -186,8 +208,9 @@ class KafkaSink:
                 taken += 1
             if not taken:
                 raise ports.KafkaRefused(f"a record of {len(messages[0].value or b'')} bytes fits no batch")
-            acknowledged = await self._producer.send_batch(batch, topic, partition=partition)
-            await acknowledged
+            async with asyncio.timeout(self._seconds):
+                acknowledged = await self._producer.send_batch(batch, topic, partition=partition)
+                await acknowledged
         return taken
 
 

@@ -3,6 +3,8 @@
 Only declared fields, their aliases and the station key's names are decoded and kept.
 """
 
+import dataclasses
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -19,7 +21,8 @@ _REPLACING_LIST: Final = "realTimeData"
 _LISTS: Final = ("realTimeData", "fee", "weather")
 _CALENDAR: Final = "calendar"
 _MOST_INCOMPLETE: Final = 1000
-"""Records that had to be read the slow way before incomplete rows are decoded the quick way too."""
+"""Records that lacked a field before incomplete rows are decoded the quick way too."""
+_STATION_KEYS: Final = frozenset({"stationId", "station_id"})
 _DEVICE_KEYS: Final = ("hostId", "meterId", "hostCode", "host_id", "meter_id")
 
 
@@ -65,12 +68,15 @@ class RowShape:
         return segments.FieldReader(field.name, names, field.dtype)
 
     def _struct(self) -> Any:
-        members = [(attribute, self._type_of(key), ABSENT) for key, attribute in self.attributes.items()]
-        rename = {attribute: key for key, attribute in self.attributes.items()}
+        # The lists of samples are there to be refused: a record that has one is no sample itself.
+        lists = {name: f"list{i}" for i, name in enumerate(_LISTS) if name not in self.attributes}
+        attributes = {**self.attributes, **lists}
+        members = [(attribute, self._type_of(key), ABSENT) for key, attribute in attributes.items()]
+        rename = {attribute: key for key, attribute in attributes.items()}
         return msgspec.defstruct("Row", members, rename=rename, gc=False)
 
     def _complete_struct(self, fields: Sequence[wiring.FieldWiring]) -> Any:
-        """A row that has every field under its own name and the first station key: small and quick to read."""
+        """A row with every field under its own name and the first station key: small and quick to read."""
         first_key = next(iter(self.attributes))
         keys = dict.fromkeys((first_key, *(field.name for field in fields)))
         members = [(self.attributes[key], self._type_of(key)) for key in keys]
@@ -94,17 +100,22 @@ class InputDecoder:
         # hostId and meterId are wanted from every topic that may teach device ids; they cost nothing unread.
         self._keys = tuple(dict.fromkeys(source.station_key.fields))
         self.shape = RowShape(source.fields, (*self._keys, *_DEVICE_KEYS))
+        # With `via` whatever is not a station's own id leads to one.
+        self._device_keys = frozenset(self._keys if source.station_key.via else _DEVICE_KEYS) - _STATION_KEYS
         # Most producers send every field under its own name; if theirs do not, rows of any kind it is.
         self.row = msgspec.json.Decoder(self.shape.complete_type).decode
         self._incomplete = 0
+        self._complete = frozenset((self._keys[0], *(field.name for field in source.fields)))
         self._shared = source.scope is spec.Scope.GLOBAL
         self._declared = tuple(
-            name
-            for field in source.fields
-            if not field.array
-            for name in (field.name, *field.aliases)
-            if name in self.shape.attributes
+            dict.fromkeys(name for field in source.fields for name in (field.name, *field.aliases))
         )
+        self._scalars = tuple(name for name in self._declared if name not in self.shape.arrays)
+
+    @property
+    def by_device(self) -> bool:
+        """Whether the first station key field is a device's id."""
+        return self._keys[0] in self._device_keys
 
     @property
     def readers(self) -> segments.Readers:
@@ -114,9 +125,6 @@ class InputDecoder:
     def arrivals(self, value: bytes) -> Sequence[Arrival]:
         """What the record brings, per station, newest last; raises Refusal."""
         document = parsed(value)
-        self._incomplete += 1
-        if self._incomplete == _MOST_INCOMPLETE:
-            self.row = msgspec.json.Decoder(self.shape.type).decode
         if isinstance(document, list):
             return self._each(document)
         if not isinstance(document, dict):
@@ -126,6 +134,10 @@ class InputDecoder:
         for name in _LISTS:
             if isinstance(document.get(name), list) and name not in self.shape.attributes:
                 return self._grouped(document, name)
+        if not document.keys() >= self._complete:
+            self._incomplete += 1
+            if self._incomplete == _MOST_INCOMPLETE:
+                self.row = msgspec.json.Decoder(self.shape.type).decode
         return [self._arrival(document)]
 
     def devices(self, row: Row) -> Sequence[str]:
@@ -139,30 +151,39 @@ class InputDecoder:
 
     def _each(self, elements: Sequence[Any]) -> list[Arrival]:
         """A top-level array: each element is a record of its own station."""
-        rows: dict[str | None, list[Arrival]] = {}
+        sound: dict[tuple[str | None, bool], list[Arrival]] = {}
+        refused: list[Refusal] = []
         for index, element in enumerate(elements):
-            if not isinstance(element, dict):
-                raise Refusal("wrong_type", f"[{index}] is a JSON {kind_of(element)}; send objects")
-            arrival = self._arrival(element, path=f"[{index}].")
-            rows.setdefault(arrival.station_id, []).append(arrival)
-        return [_merged(arrivals) for arrivals in rows.values()]
+            try:
+                arrival = self._element(element, f"[{index}]", {})
+                sound.setdefault((arrival.station_id, arrival.device), []).append(arrival)
+            except Refusal as refusal:
+                refused.append(refusal)
+        return _without_refused(map(_merged, sound.values()), refused)
+
+    def _element(self, element: Any, path: str, outer: Mapping[str, Any]) -> Arrival:
+        if not isinstance(element, dict):
+            raise Refusal("wrong_type", f"{path} is a JSON {kind_of(element)}; send an object")
+        return self._arrival({**outer, **element}, f"{path}.")
 
     def _grouped(self, document: Mapping[str, Any], name: str) -> list[Arrival]:
         """A list under a name of its own: grouped by station, sorted by sendTime."""
         outer = {key: document[key] for key in self._keys if key in document}
-        groups: dict[str | None, list[dict[str, Any]]] = {}
+        groups: dict[tuple[str | None, bool], list[tuple[str, Arrival]]] = {}
+        refused: list[Refusal] = []
         for index, element in enumerate(document[name]):
-            if not isinstance(element, dict):
-                raise Refusal("wrong_type", f"{name}[{index}] is a JSON {kind_of(element)}; send objects")
-            sample = {**outer, **element}
-            groups.setdefault(self._identified(sample)[0], []).append(sample)
+            try:
+                arrival = self._element(element, f"{name}[{index}]", outer)
+                sent = str(element.get("sendTime") or "")
+                groups.setdefault((arrival.station_id, arrival.device), []).append((sent, arrival))
+            except Refusal as refusal:
+                refused.append(refusal)
         arrivals = []
         for samples in groups.values():
-            samples.sort(key=lambda sample: str(sample.get("sendTime", "")))
-            merged = _merged([self._arrival(sample, path=f"{name}[].") for sample in samples])
-            replace = name == _REPLACING_LIST
-            arrivals.append(Arrival(merged.station_id, merged.rows, replace, merged.device))
-        return arrivals
+            samples.sort(key=operator.itemgetter(0))
+            merged = _merged([arrival for _, arrival in samples])
+            arrivals.append(dataclasses.replace(merged, replace=merged.replace or name == _REPLACING_LIST))
+        return _without_refused(arrivals, refused)
 
     def _calendar(self, days: Sequence[Any]) -> Row:
         names = ("date", "isHoliday", "isWeekend")
@@ -174,7 +195,7 @@ class InputDecoder:
         station_id, device = (None, False) if self._shared else self._identified(document)
         if not self._shared and station_id is None:
             raise Refusal("missing_station_id", f"{path}none of {', '.join(self._keys)} is present; add one")
-        lists = [name for name in self._declared if isinstance(document.get(name), list)]
+        lists = [name for name in self._scalars if isinstance(document.get(name), list)]
         if not lists:
             return Arrival(station_id, (self.shape.make(document),), False, device)
         return Arrival(station_id, tuple(self._samples(document, lists, path)), True, device)
@@ -194,7 +215,7 @@ class InputDecoder:
             yield self.shape.make({**scalars, **{name: values[index] for name, values in aligned.items()}})
 
     def _check(self, document: Mapping[str, Any], path: str) -> None:
-        for key in self.shape.attributes:
+        for key in self._declared:
             value = document.get(key)
             if isinstance(value, dict):
                 raise Refusal("wrong_type", f"{path}{key} is a JSON object; send a scalar")
@@ -206,16 +227,17 @@ class InputDecoder:
                         )
 
     def _identified(self, document: Mapping[str, Any]) -> tuple[str | None, bool]:
-        for index, key in enumerate(self._keys):
+        for key in self._keys:
             text = id_text(document.get(key))
             if text is not None:
-                return text, index > 0 and key not in ("station_id",)
+                return text, key in self._device_keys
         return None, False
 
 
 class OutputDecoder:
     """Decodes another module's outputs: every envelope of seed system 5.4. A row is (output, seconds)."""
 
+    by_device = False
     _KEYS = ("stationId", "station_id", "hostId", "meterId", "host_id", "hostCode", "meter_id")
 
     def row(self, value: bytes) -> Row:
@@ -233,8 +255,17 @@ class OutputDecoder:
             raise Refusal("wrong_type", f"the value is a JSON {kind_of(document)}; send an object")
         results = document.get("results")
         if isinstance(results, list) and "batch_id" in document:
-            return [self._arrival(result, document.get("timestamp")) for result in results]
+            return self._each(results, document.get("timestamp"))
         return [self._arrival(document, None)]
+
+    def _each(self, results: Sequence[Any], timestamp: Any) -> Sequence[Arrival]:
+        arrivals, refused = [], []
+        for result in results:
+            try:
+                arrivals.append(self._arrival(result, timestamp))
+            except Refusal as refusal:
+                refused.append(refusal)
+        return _without_refused(arrivals, refused)
 
     def _arrival(self, envelope: Any, timestamp: Any) -> Arrival:
         if not isinstance(envelope, dict):
@@ -242,8 +273,7 @@ class OutputDecoder:
         station_id = next((t for key in self._KEYS if (t := id_text(envelope.get(key))) is not None), None)
         if station_id is None:
             raise Refusal("missing_station_id", "the output names no station; add stationId")
-        time = envelope.get("timestamp", timestamp)
-        seconds = float(time) if isinstance(time, int | float) else None
+        seconds = _seconds(envelope.get("timestamp", timestamp))
         return Arrival(station_id, ((self._payload(envelope), seconds),))
 
     @staticmethod
@@ -276,10 +306,28 @@ def id_text(value: Any) -> str | None:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
+def _seconds(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return None
+
+
 def kind_of(value: Any) -> str:
     """The JSON name of a value's type."""
     names = {dict: "object", list: "array", str: "string", bool: "boolean", type(None): "null"}
     return names.get(type(value), "number")
+
+
+def _without_refused(arrivals: Iterable[Arrival], refused: Sequence[Refusal]) -> list[Arrival]:
+    """The sound parts of a record of many; a Refusal that brings them along if there are others."""
+    sound = list(arrivals)
+    if not refused:
+        return sound
+    more = f" (and {len(refused) - 1} more like it)" if len(refused) > 1 else ""
+    raise Refusal(refused[0].error_type, f"{refused[0]}{more}", sound)
 
 
 def _merged(arrivals: Sequence[Arrival]) -> Arrival:

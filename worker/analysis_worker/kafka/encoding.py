@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import msgspec
 import numpy as np
 import orjson
 
@@ -18,7 +19,26 @@ def encode_json(value: Any) -> bytes:
 
     Raises TypeError naming the type that JSON has no form for.
     """
-    return orjson.dumps(value, default=_plain, option=_OPTIONS)
+    try:
+        return orjson.dumps(value, default=_plain, option=_OPTIONS)
+    except TypeError:  # of what is refused there, integers beyond 64 bits and numpy keys have a JSON form
+        return msgspec.json.encode(_with_text_keys(value), enc_hook=_plain)
+
+
+def _with_text_keys(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_text_key(key): _with_text_keys(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_text_keys(inner) for inner in value]
+    return value
+
+
+def _text_key(key: Any) -> str:
+    if isinstance(key, str):
+        return key
+    if key is None or isinstance(key, int | float | np.generic):
+        return msgspec.json.encode(key, enc_hook=_plain).decode().strip('"')
+    raise TypeError(f"a result's key of type {type(key).__name__} has no JSON form; use text")
 
 
 def _plain(value: Any) -> Any:

@@ -109,7 +109,8 @@ def _refusal(connection: connecting.Connection, error: Exception) -> str:
     if mechanism:
         wrong = f"the brokers answer at {servers}, but no login by {mechanism} succeeded"
         return f"{wrong}; check kafka.security: mechanism, username and password"
-    return f"the brokers answer at {servers}, but serve no metadata: {error}; check kafka.security.protocol"
+    wrong = f"the brokers answer at {servers}, but serve nobody without a login, or nobody at all"
+    return f"{wrong} ({type(error).__name__}); check kafka.security.protocol and the brokers' log"
 
 
 def _security(connection: connecting.Connection) -> dict[str, Any]:

@@ -32,6 +32,7 @@ class ChildProcess:
         directory: pathlib.Path | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
+        self._asked = False
         with contextlib.ExitStack() as stack:
             target: int | IO[bytes] = subprocess.PIPE
             if output is not None:
@@ -42,7 +43,7 @@ class ChildProcess:
                 stdout=target,
                 stderr=None if output is None else subprocess.STDOUT,
                 cwd=directory,
-                env=None if environment is None else {**os.environ, **environment},
+                env=environment,
                 start_new_session=True,
             )
 
@@ -68,8 +69,9 @@ class ChildProcess:
         return self._process.stdout.readline().decode(errors="replace").rstrip("\n")
 
     def ask_to_end(self) -> None:
-        """Send SIGTERM; `end` waits."""
-        if self.exit_code is None:
+        """Send SIGTERM, once: a second one might meet a program past its own handler; `end` waits."""
+        if not self._asked and self.exit_code is None:
+            self._asked = True
             self._process.send_signal(signal.SIGTERM)
 
     def end(self, *, within_seconds: float) -> int:

@@ -1,0 +1,31 @@
+# The commands of this project. `make` alone explains them.
+PYTHON ?= python3
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench
+
+help: ## show what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  variables: PYTHON=python3.12, DEMO_SECONDS=30, ARGS='-k slots' (for test)"
+
+setup: .venv/ready ## make .venv with all that demo, test and check need
+.venv/ready: pyproject.toml
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --disable-pip-version-check -e '.[worker,operator,demo,dev]'
+	@touch $@
+
+demo: setup ## see nine modules at work on this machine, until Ctrl-C
+	@.venv/bin/analysis-worker demo
+
+test: setup ## run all tests, on a real Kafka that they start by themselves
+	.venv/bin/python -m pytest $(ARGS)
+
+check: setup ## lint, format, types, and which package may import which
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+bench: setup ## measure against the raw client and the peers; writes build/bench.json
+	.venv/bin/python -m pip install --disable-pip-version-check -e '.[worker,bench]'
+	.venv/bin/python -m bench.run $(ARGS)
