@@ -8,4 +8,5 @@ def callback(station_id, module_input):
     window = module_input["storageSOH_window"]
     history = np.asarray(window)[len(window) - window.present :]
     slope = np.polyfit(np.arange(history.size), history, 1)[0] if history.size > 1 else 0.0
-    return {"SOH": history[-1], "SOH_history": history[-24:], "SOH_trend": round(1000 * slope, 4)}
+    trend = round(1000 * slope, 3) + 0.0  # not -0.0
+    return {"SOH": history[-1], "SOH_history": history[-24:], "SOH_trend": trend}

@@ -1,18 +1,21 @@
-"""The two clusters that the ports' contract is tried on: the fake, and real brokers; both by the same methods."""
+"""The two clusters that the ports' contract is tried on, the fake and real brokers, with the same methods."""
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Protocol
 
 import kafka
+
 from analysis_worker.engine.records import Record, TopicPartition
 from analysis_worker.kafka import clients, connecting, ports
-
 from tests.fakes.kafka import FakeKafka
 from tests.infrastructure import kafka_cluster, kafka_connections, kafka_tools
 
 REQUEST_TIMEOUT_MS = 3_000
+BOUND_SECONDS = 20.0
+"""How long a call may take that Kafka does not answer: a few request timeouts."""
 _SETTINGS = {"request_timeout_ms": REQUEST_TIMEOUT_MS}
 
 
@@ -167,6 +170,16 @@ class LosableBrokers(Brokers):
 
     def bring_back(self) -> None:
         self._cluster.restart(0)
+
+
+@contextlib.asynccontextmanager
+async def started(client: ports.Source | ports.Sink) -> AsyncIterator[None]:
+    """The client connected, and closed at the end."""
+    await client.start()
+    try:
+        yield
+    finally:
+        await client.close()
 
 
 async def polled(source: ports.Source, count: int) -> dict[TopicPartition, list[Record]]:

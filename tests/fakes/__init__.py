@@ -1,1 +1,1 @@
-"""Stand-ins for real systems, in memory and able to fail on command; `tests/contract` holds them to the truth."""
+"""Stand-ins for real systems: in memory, failing on command, held to the truth by `tests/contract`."""

@@ -11,26 +11,13 @@ import dataclasses
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from analysis_worker import service
-from analysis_worker.engine.records import TopicPartition
+from analysis_worker.engine.records import Record, TopicPartition
 from analysis_worker.kafka import partitioning, ports
+from tests.fakes.faults import Fault, Faults, Operation
 
-Operation = Literal[
-    "source.start",
-    "source.partitions",
-    "source.bounds",
-    "source.committed",
-    "source.assign",
-    "source.poll",
-    "source.position",
-    "source.commit",
-    "sink.start",
-    "sink.partitions",
-    "sink.send",
-    "topics.ensure",
-]
 BATCH_BYTES = 512 * 1024
 MESSAGE_BYTES = 1_048_588
 """The brokers' default of `max.message.bytes`."""
@@ -38,7 +25,7 @@ _OVERHEAD_BYTES = 70
 """What Kafka's format adds to a record and its batch, about."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(slots=True)
 class FakeRecord:
     """A record as a source gives it; `timestamp` in ms since the epoch."""
 
@@ -47,7 +34,7 @@ class FakeRecord:
     timestamp: int
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = ()
+    headers: Sequence[tuple[str, bytes]] = ()
 
     def json(self) -> Any:
         """The value, decoded."""
@@ -67,28 +54,16 @@ class _Log:
         return self.records[start : start + most]
 
 
-@dataclasses.dataclass
-class _Fault:
-    left: int
-    error: Exception
-    written: bool
-
-
-class FakeKafka:
+class FakeKafka(Faults):
     """A cluster: topics, groups' offsets, and what goes wrong next."""
 
     def __init__(self, *, batch_bytes: int = BATCH_BYTES) -> None:
+        super().__init__()
         self.batch_bytes = batch_bytes
-        self.connected = True
-        self.calls: collections.Counter[str] = collections.Counter()
         self.configs: dict[str, dict[str, str]] = {}
         self.groups: dict[str, dict[TopicPartition, int]] = collections.defaultdict(dict)
         self.sources: list[FakeSource] = []
         self._logs: dict[str, list[_Log]] = {}
-        self._faults: dict[str, collections.deque[_Fault]] = collections.defaultdict(collections.deque)
-        self._delays: dict[str, float] = {}
-        self._held: dict[str, asyncio.Event] = {}
-        self._waiting: set[asyncio.Future[None]] = set()
         self._next_partition = 0
 
     # -- topics, from outside -----------------------------------------------------------------------
@@ -150,7 +125,7 @@ class FakeKafka:
         record = FakeRecord(partition, log.end, timestamp, message.key, message.value, tuple(message.headers))
         log.records.append(record)
         log.end += 1
-        self._tell()
+        self.tell()
         return record.offset
 
     def mark(self, topic: str, partition: int = 0) -> None:
@@ -177,58 +152,6 @@ class FakeKafka:
         """First offset held and end."""
         log = self._logs[topic][partition]
         return log.first, log.end
-
-    # -- what goes wrong ----------------------------------------------------------------------------
-
-    def fail_next(
-        self, n: int, operation: Operation, error: Exception | None = None, *, written: bool = False
-    ) -> None:
-        """The next `n` calls of a method raise `error` (KafkaUnavailable if not said).
-
-        With `written` a send writes its records and fails then, as when an acknowledgement is lost.
-        """
-        fault = _Fault(n, error or ports.KafkaUnavailable(f"{operation} fails on command"), written)
-        self._faults[operation].append(fault)
-
-    def delay(self, operation: Operation, seconds: float) -> None:
-        """Calls of a method take so much longer from now on."""
-        self._delays[operation] = seconds
-
-    def hold(self, operation: Operation) -> asyncio.Event:
-        """Calls of a method wait until the event that is returned is set."""
-        return self._held.setdefault(operation, asyncio.Event())
-
-    def disconnect(self) -> None:
-        """No broker answers: polls bring nothing, everything else raises KafkaUnavailable."""
-        self.connected = False
-
-    def reconnect(self) -> None:
-        """The brokers are back, with all they had."""
-        self.connected = True
-        self._tell()
-
-    async def reached(self, operation: Operation) -> _Fault | None:
-        """What every call of a port goes through; returns a fault that strikes after the write."""
-        self.calls[operation] += 1
-        if operation in self._held:
-            await self._held[operation].wait()
-        await asyncio.sleep(self._delays.get(operation, 0.0))
-        fault = self._next_fault(operation)
-        if fault is not None and not fault.written:
-            raise fault.error
-        if not self.connected and operation not in ("source.poll", "source.assign", "source.position"):
-            raise ports.KafkaUnavailable(f"{operation}: no broker answers")
-        return fault
-
-    def _next_fault(self, operation: Operation) -> _Fault | None:
-        faults = self._faults[operation]
-        if not faults:
-            return None
-        fault = faults[0]
-        fault.left -= 1
-        if fault.left == 0:
-            faults.popleft()
-        return fault
 
     # -- the ports ----------------------------------------------------------------------------------
 
@@ -263,19 +186,6 @@ class FakeKafka:
         """Append acknowledged records."""
         for message in messages:
             self._append(topic, partition, message)
-
-    def _tell(self) -> None:
-        for waiting in self._waiting:
-            if not waiting.done():
-                waiting.set_result(None)
-        self._waiting.clear()
-
-    async def news(self, within_seconds: float) -> None:
-        """Wait until a record is written or the brokers are back, at most so long."""
-        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.add(waiting)
-        await asyncio.wait([waiting], timeout=within_seconds)
-        self._waiting.discard(waiting)
 
 
 class FakeSource:
@@ -330,7 +240,7 @@ class FakeSource:
         await self._reached("source.assign")
         self.positions, self.paused, self._ends = positions, set(), {}
 
-    async def poll(self, *, wait_seconds: float, most: int) -> Mapping[TopicPartition, Sequence[FakeRecord]]:
+    async def poll(self, *, wait_seconds: float, most: int) -> Mapping[TopicPartition, Sequence[Record]]:
         """The next records, of each partition in turn."""
         await self._reached("source.poll")
         deadline = asyncio.get_running_loop().time() + wait_seconds
@@ -341,13 +251,13 @@ class FakeSource:
                 return found
             await self._cluster.news(left)
 
-    def _fetched(self, most: int) -> dict[TopicPartition, list[FakeRecord]]:
+    def _fetched(self, most: int) -> dict[TopicPartition, Sequence[Record]]:
         if not self._cluster.connected:
             return {}
         places = [place for place in self.positions if place not in self.paused]
         self._check(places)
         self._turn += 1
-        found = {}
+        found: dict[TopicPartition, Sequence[Record]] = {}
         for index in range(len(places)):
             place = places[(index + self._turn) % len(places)]
             records = self._read(place, most)
@@ -455,7 +365,7 @@ class FakeSink:
                 return messages[:count]
         return messages
 
-    async def _reached(self, operation: Operation) -> _Fault | None:
+    async def _reached(self, operation: Operation) -> Fault | None:
         if not self._started:
             raise ports.KafkaUnavailable("this producer is closed")
         return await self._cluster.reached(operation)

@@ -190,7 +190,7 @@ class Feed:
                 pause = 0.1
             except ports.OffsetsOutOfRange as error:
                 await self._reposition(error.positions)
-            except ports.KafkaUnavailable as error:
+            except (ports.KafkaUnavailable, ports.KafkaRefused) as error:
                 self.connected = False
                 log.warning("reading waits: %s", error)
                 await asyncio.sleep(pause)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from analysis_module import spec
+from analysis_module import names, spec
 from analysis_worker.assembling import Assembly
 from analysis_worker.callbacks import breakers, calling, lanes, loading
 from analysis_worker.engine import intake, scheduling
@@ -24,7 +24,7 @@ from analysis_worker.observability.metrics import WorkerMetrics
 log = logging.getLogger(__name__)
 
 AfterOutput = Callable[[str, Any, Any], None]
-"""Called on the worker's loop with station id, input and result once an output is acknowledged; must not wait."""
+"""Called on the worker's loop with station id, input and result once an output is acknowledged."""
 
 
 @dataclasses.dataclass
@@ -210,37 +210,39 @@ class Flow:
 
     def _send(self, finished: calling.Finished) -> None:
         """Outputs to the outbox; what has none is done at once."""
-        put, triggers = self._box.put, finished.work.triggers
-        for trigger, payload in zip(triggers, finished.payloads, strict=False):
-            if payload is None:
+        triggers = finished.work.triggers[: len(finished.payloads)]
+        if not triggers:
+            return
+        if finished.payloads[0] is None:
+            for trigger in triggers:
                 trigger.settle()
-            else:
-                put(self._message(trigger, payload), trigger.settle)
+        else:
+            settles = [trigger.settle for trigger in triggers]
+            self._box.put_all(list(zip(self._messages(finished, triggers), settles, strict=True)))
         # One output of each piece of work stands for the others in the end-to-end times.
-        if finished.payloads:
-            self._time_end_to_end(triggers[0])
+        self._metrics.end_to_end(max(0.0, time.time() - triggers[0].timestamp / 1000))
 
-    def _time_end_to_end(self, trigger: Trigger) -> None:
-        self._metrics.end_to_end(max(0.0, time.time() - trigger.timestamp / 1000))
+    def _messages(self, finished: calling.Finished, triggers: Sequence[Trigger]) -> list[ports.Message]:
+        topic = self.assembly.wiring.output_topic or ""
+        key = finished.work.station.id.encode()
+        ids = encoding.output_ids(self.assembly.module_spec.module, triggers)
+        return [
+            ports.Message(topic, key, payload, [(names.HEADER_OUTPUT_ID, output_id)])
+            for payload, output_id in zip(finished.payloads, ids, strict=True)
+        ]
 
     def _send_kept(self, finished: calling.Finished) -> None:
         """As `_send`, and the result handler hears of each output once it is acknowledged."""
-        for trigger, payload, kept in zip(
-            finished.work.triggers, finished.payloads, finished.kept, strict=False
-        ):
-            acknowledged = functools.partial(self._acknowledged, trigger, *kept)
-            if payload is None:
+        triggers = finished.work.triggers[: len(finished.payloads)]
+        told = [
+            functools.partial(self._acknowledged, trigger, *kept)
+            for trigger, kept in zip(triggers, finished.kept, strict=True)
+        ]
+        if not triggers or finished.payloads[0] is None:
+            for acknowledged in told:
                 acknowledged()
-            else:
-                self._box.put(self._message(trigger, payload), acknowledged)
-
-    def _message(self, trigger: Trigger, payload: bytes) -> ports.Message:
-        return ports.Message(
-            self.assembly.wiring.output_topic or "",
-            trigger.station.id.encode(),
-            payload,
-            encoding.output_headers(self.assembly.module_spec.module, trigger),
-        )
+        else:
+            self._box.put_all(list(zip(self._messages(finished, triggers), told, strict=True)))
 
     def _acknowledged(self, trigger: Trigger, module_input: Any, result: Any) -> None:
         trigger.settle()

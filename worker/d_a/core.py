@@ -160,19 +160,18 @@ class ServiceCore:
         configured = self._configuration
         for warning in configured.warnings:
             log.warning("%s", warning)
-        assert configured.kafka is not None
-        connection = connections.connection_of(configured.kafka, configured.running_spec.kafka)
+        connector, most_per_poll = self._connected(configured)
         assignment = assignments.for_shard(configured.running_spec, *sharding.from_environment())
         self.registry = prometheus_client.CollectorRegistry()
         metrics = WorkerMetrics(self.registry, module=configured.running_spec.module, owner=assignment.owner)
         worker = service.Worker(
             assignment,
-            connections.connector_of(configured.kafka, connection),
+            connector,
             metrics=metrics,
             settings=Settings(
                 commit_interval_seconds=configured.offset_commit.commit_interval_seconds,
                 connect_within_seconds=self._connect_within_seconds,
-                most_per_poll=connection.max_poll_records,
+                most_per_poll=most_per_poll,
             ),
             callback=functions.loaded(),
             after_output=after_output,
@@ -180,6 +179,12 @@ class ServiceCore:
         )
         metrics.watch(worker.report)
         return worker
+
+    def _connected(self, configured: configuration.Configuration) -> tuple[service.Connector, int]:
+        """The worker's Kafka clients, not yet connected, and how many records a fetch may bring."""
+        assert configured.kafka is not None
+        connection = connections.connection_of(configured.kafka, configured.running_spec.kafka)
+        return connections.connector_of(configured.kafka, connection), connection.max_poll_records
 
     def _serve_pages(self, worker: service.Worker) -> None:
         port = os.environ.get(ENV_HTTP_PORT)

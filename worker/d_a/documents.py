@@ -12,6 +12,7 @@ _SAID_BY: Final = {
     "spec.padding": "padding_strategy",
     "spec.expireAfterSeconds": "data_expire_seconds",
     "spec.stations.include": "stations",
+    "spec.stations": "stations",
     "spec.callback.concurrency": "max_workers",
     "spec.module": "module_name",
     "spec.inputs": "module_name",

@@ -85,8 +85,7 @@ def of_mapping(document: Mapping[str, Any]) -> Named:
             unknown += _of_output(value, values, paths)
         else:
             unknown.append(str(key))
-    known = (*_YAML, _OUTPUT, *NAMES)
-    return Named(values, paths, tuple(_ignored(key, known) for key in unknown))
+    return Named(values, paths, tuple(_ignored(key) for key in unknown))
 
 
 def _of_output(document: Mapping[str, Any], values: dict[str, Any], paths: dict[str, str]) -> list[str]:
@@ -98,6 +97,6 @@ def _of_output(document: Mapping[str, Any], values: dict[str, Any], paths: dict[
     return [f"{_OUTPUT}.{key}" for key in document if key not in _YAML_OUTPUT]
 
 
-def _ignored(key: str, known: tuple[str, ...]) -> str:
-    mend = errors.suggestion(key, known, "remove it")
+def _ignored(key: str) -> str:
+    mend = errors.suggestion(key, NAMES if key.isupper() else (*_YAML, _OUTPUT), "remove it")
     return f"{key} is not a setting and is ignored; {mend}"

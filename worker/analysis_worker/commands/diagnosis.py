@@ -141,9 +141,7 @@ def _dependencies(case: Case) -> Iterator[Finding]:
             found = f"the outputs of {dependency.module} have no topic yet"
             yield Finding(Level.WARNING, dependency.topic, found, "start that module: it creates the topic")
         else:
-            yield Finding(
-                Level.OK, dependency.topic, _size(topic)
-            )
+            yield Finding(Level.OK, dependency.topic, _size(topic))
 
 
 def _own(case: Case) -> Iterator[Finding]:
@@ -197,7 +195,9 @@ def _replication(case: Case) -> Iterator[Finding]:
 def _replicas(topic: inspecting.TopicFacts, brokers: int) -> Iterator[Finding]:
     wanted = min(WANTED_REPLICAS, brokers)
     if topic.replicas < wanted:
-        found = f"{topic.replicas} of {wanted} possible replicas: a lost broker stops it, or loses its records"
+        found = (
+            f"{topic.replicas} of {wanted} possible replicas: a lost broker stops it, or loses its records"
+        )
         yield Finding(Level.WARNING, topic.name, found, "add replicas with kafka-reassign-partitions.sh")
     if topic.in_sync < topic.replicas:
         found = f"only {topic.in_sync} of {topic.replicas} replicas are in sync"
@@ -282,4 +282,6 @@ def _lags(case: Case, subject: str, committed: Mapping[TopicPartition, int]) -> 
             yield Finding(
                 Level.WARNING, name, found, "nothing if that was meant: the worker starts over there"
             )
-    yield Finding(Level.OK, subject, f"offsets of {_counted(len(committed), 'partition')}, {behind:,} records behind")
+    yield Finding(
+        Level.OK, subject, f"offsets of {_counted(len(committed), 'partition')}, {behind:,} records behind"
+    )

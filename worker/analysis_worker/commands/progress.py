@@ -7,8 +7,6 @@ from typing import Self, TextIO
 import rich.console
 import rich.progress
 
-_LINE_SECONDS = 5.0
-
 
 class Progress:
     """Counts `unit`s done of `total` (None: nobody knows how many), on standard error.
@@ -16,11 +14,20 @@ class Progress:
     To be used as a context; `note` is a word on where the work is.
     """
 
-    def __init__(self, label: str, *, total: float | None, unit: str, stream: TextIO | None = None) -> None:
+    def __init__(
+        self,
+        label: str,
+        *,
+        total: float | None,
+        unit: str,
+        stream: TextIO | None = None,
+        line_seconds: float = 5.0,
+    ) -> None:
         self._label = label
         self._unit = unit
         self._total = total
         self._stream = stream or sys.stderr
+        self._line_seconds = line_seconds
         self._started = time.monotonic()
         self._told_at = self._started
         self.count = 0
@@ -58,7 +65,7 @@ class Progress:
         completed = self.count if done is None else done
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=completed, counted=self._counted(), note=note)
-        elif time.monotonic() - self._told_at >= _LINE_SECONDS:
+        elif time.monotonic() - self._told_at >= self._line_seconds:
             self._told_at = time.monotonic()
             share = f" {completed / self._total:.0%}" if self._total else ""
             self._stream.write(f"{self._label}:{share} {self._counted()}  {note}\n")

@@ -171,14 +171,16 @@ def capacity_for(window_size: int) -> int:
     return window_size + max(BLOCK_ROWS, window_size // 7)
 
 
-def successor(segment: Segment, window_size: int, fields: Readers | None = None) -> Segment:
-    """A new segment that begins with the newest `window_size` records of `segment`.
+def successor(
+    segment: Segment, window_size: int, fields: Readers | None = None, *, most: int | None = None
+) -> Segment:
+    """A new segment for windows of `window_size` that begins with as many, or `most`, newest records.
 
     With other `fields`, columns are taken over by name and a new field is null in the records kept.
     """
     following = Segment(fields or segment.fields, capacity_for(window_size))
     count = segment.count
-    start = max(0, count - window_size)
+    start = max(0, count - (window_size if most is None else most))
     base, rows = segment.tail
     if fields is None and window_size <= SMALL_WINDOW and start >= base:
         following.tail = (0, rows[start - base :])

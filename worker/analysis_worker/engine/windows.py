@@ -41,10 +41,11 @@ class TopicWindow:
 
     def resize(self, size: int, fields: segments.Readers) -> Head | None:
         """Change size and fields, keeping as many of the newest records as the new size holds."""
+        kept = min(self.size, size)  # what had fallen out of a smaller window does not come back
         self.size, self.fields = size, fields
         self.most_rows = segments.block_rows_for(size)
         self.noted = None
-        self.segment = segments.successor(self.segment, size, fields)
+        self.segment = segments.successor(self.segment, size, fields, most=kept)
         self.origins.resize(size, self.most_rows)
         return self.head
 

@@ -1,17 +1,19 @@
-"""The ports on real Kafka, by aiokafka. The only file that talks to brokers while a worker runs."""
+"""The ports on real Kafka, by aiokafka. Only it and `group_offsets` talk to brokers while a worker runs."""
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import aiokafka
 from aiokafka import errors
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.conn import create_conn
 from aiokafka.protocol.admin import CreateTopicsRequest
 
 from analysis_worker.engine.records import Record, TopicPartition
-from analysis_worker.kafka import connecting, ports
+from analysis_worker.kafka import connecting, group_offsets, ports
 
 _FOR_GOOD = (
     errors.TopicAuthorizationFailedError,
@@ -21,6 +23,7 @@ _FOR_GOOD = (
     errors.SaslAuthenticationFailed,
     errors.UnsupportedSaslMechanismError,
     errors.InvalidTopicError,
+    ssl.SSLCertVerificationError,
 )
 
 
@@ -48,6 +51,23 @@ def _bound(arguments: Mapping[str, Any]) -> float:
     return float(arguments.get("request_timeout_ms", _REQUEST_SECONDS * 1000)) / 1000
 
 
+async def _tell_why(error: BaseException, arguments: Mapping[str, Any]) -> None:
+    """Raise the reason why no broker could be reached, which aiokafka only writes to its log."""
+    if not isinstance(error, errors.KafkaConnectionError):
+        return
+    server = arguments["bootstrap_servers"][0]
+    host, _, port = server.rpartition(":")
+    names = ("security_protocol", "ssl_context", "request_timeout_ms")
+    wanted = {name: value for name, value in arguments.items() if name in names or name.startswith("sasl_")}
+    try:
+        connection = await create_conn(host.strip("[]"), int(port), **wanted)
+    except ssl.SSLCertVerificationError:
+        raise
+    except OSError as reason:
+        raise errors.KafkaConnectionError(f"{server}: {reason}") from error
+    connection.close()
+
+
 async def _closed(close: Callable[[], Awaitable[None]]) -> None:
     """End a client whatever comes of it.
 
@@ -61,12 +81,14 @@ async def _closed(close: Callable[[], Awaitable[None]]) -> None:
 
 
 class KafkaSource:
-    """A consumer with partitions assigned by hand."""
+    """A consumer with partitions assigned by hand, and the offsets of the group that it is no member of."""
 
     def __init__(self, connection: connecting.Connection) -> None:
         self._arguments = connection.source_arguments()
         self._seconds = _bound(self._arguments)
+        self._group_id = connection.group_id
         self._consumer: Any = None
+        self._group: Any = None
 
     async def start(self) -> None:
         """Connect; raises KafkaUnavailable or KafkaRefused."""
@@ -74,10 +96,12 @@ class KafkaSource:
         with _translated("connect"):
             try:
                 await consumer.start()
-            except BaseException:
-                await consumer.stop()
+            except BaseException as error:
+                await _closed(consumer.stop)
+                await _tell_why(error, self._arguments)
                 raise
         self._consumer = consumer
+        self._group = group_offsets.GroupOffsets(consumer._client, self._group_id, self._seconds)
 
     async def close(self) -> None:
         """Disconnect, within the same bound as a sink."""
@@ -105,13 +129,8 @@ class KafkaSource:
 
     async def committed(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
         """The group's committed offsets."""
-        committed = {}
         with _translated("read committed offsets"):
-            async with asyncio.timeout(self._seconds):
-                for partition in partitions:
-                    offset = await self._consumer.committed(aiokafka.TopicPartition(*partition))
-                    if offset is not None:
-                        committed[partition] = offset
+            committed: Mapping[TopicPartition, int] = await self._group.committed(partitions)
         return committed
 
     async def assign(self, positions: Mapping[TopicPartition, int]) -> None:
@@ -153,10 +172,7 @@ class KafkaSource:
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Commit to the group."""
         with _translated("commit"):
-            async with asyncio.timeout(self._seconds):
-                await self._consumer.commit(
-                    {aiokafka.TopicPartition(*p): offset for p, offset in offsets.items()}
-                )
+            await self._group.commit(offsets)
 
 
 class KafkaSink:
@@ -173,8 +189,9 @@ class KafkaSink:
         with _translated("connect"):
             try:
                 await producer.start()
-            except BaseException:
-                await producer.stop()
+            except BaseException as error:
+                await _closed(producer.stop)
+                await _tell_why(error, self._arguments)
                 raise
         self._producer = producer
 
@@ -195,15 +212,10 @@ class KafkaSink:
         # A missing permission can be granted while the outputs wait; a record too large stays too large.
         with _translated(f"send to {topic}/{partition}", refused=_TOO_LARGE):
             batch = self._producer.create_batch()
+            append = batch.append
             taken = 0
-            for message in messages:
-                appended = batch.append(
-                    key=message.key,
-                    value=message.value,
-                    timestamp=message.timestamp,
-                    headers=list(message.headers),
-                )
-                if appended is None:
+            for _, key, value, headers, timestamp in messages:
+                if append(key=key, value=value, timestamp=timestamp, headers=list(headers)) is None:
                     break
                 taken += 1
             if not taken:
@@ -262,5 +274,8 @@ class KafkaTopics:
             try:
                 await admin.start()
                 yield admin
+            except errors.KafkaConnectionError as error:
+                await _tell_why(error, self._arguments)
+                raise
             finally:
                 await admin.close()

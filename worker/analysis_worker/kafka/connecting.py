@@ -81,10 +81,9 @@ class Connection:
     batch_bytes: int = 512 * 1024
 
     def source_arguments(self) -> dict[str, Any]:
-        """Keyword arguments of AIOKafkaConsumer."""
+        """Keyword arguments of AIOKafkaConsumer; it joins no group (see `group_offsets`)."""
         return {
             "bootstrap_servers": list(self.bootstrap_servers),
-            "group_id": self.group_id,
             "enable_auto_commit": False,
             "auto_offset_reset": "none",
             **self.consumer,
@@ -189,7 +188,7 @@ def secret_path(source: spec.SecretSource | None, setting: str) -> pathlib.Path 
 
 
 def secret_text(source: spec.SecretSource | None, setting: str) -> str | None:
-    """A secret's text, without the line end that editors add; raises KafkaSettingsError if it is not there."""
+    """A secret's text, without the line end that editors add; raises KafkaSettingsError if it is missing."""
     if source is None:
         return None
     if source.env is not None:

@@ -65,7 +65,8 @@ class RowShape:
 
     def _reader(self, field: wiring.FieldWiring) -> segments.FieldReader:
         names = [self.attributes[name] for name in (field.name, *field.aliases)]
-        return segments.FieldReader(field.name, names, field.dtype)
+        kind = segments.SingleReader if field.dtype == spec.Dtype.FLOAT32 else segments.FieldReader
+        return kind(field.name, names, field.dtype)
 
     def _struct(self) -> Any:
         # The lists of samples are there to be refused: a record that has one is no sample itself.

@@ -1,13 +1,14 @@
 """Results to JSON, outputs to Kafka records (seed system 5.4)."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 import orjson
 
-from analysis_module import names, spec
+from analysis_module import spec
 from analysis_worker.engine import inputs, views
 from analysis_worker.engine.stations import Trigger
 
@@ -80,10 +81,20 @@ def encode_output(module: str, trigger: Trigger, result: Any, envelope: spec.Env
 
 def output_id(module: str, trigger: Trigger) -> str:
     """The deterministic id of a trigger's output: the same each time the record is taken."""
+    return f"{_id_prefix(module, trigger)}{trigger.offset}"
+
+
+def output_ids(module: str, triggers: Sequence[Trigger]) -> list[bytes]:
+    """The ids of one station's triggers, in order."""
+    ids = []
+    batch, prefix = None, b""
+    for trigger in triggers:
+        if trigger.batch is not batch:
+            batch, prefix = trigger.batch, _id_prefix(module, trigger).encode()
+        ids.append(b"%b%d" % (prefix, trigger.offset))
+    return ids
+
+
+def _id_prefix(module: str, trigger: Trigger) -> str:
     origin = trigger.batch.origin
-    return f"{module}/{trigger.station.id}/{origin.topic}/{origin.partition}/{trigger.offset}"
-
-
-def output_headers(module: str, trigger: Trigger) -> list[tuple[str, bytes]]:
-    """Headers of an output record."""
-    return [(names.HEADER_OUTPUT_ID, output_id(module, trigger).encode())]
+    return f"{module}/{trigger.station.id}/{origin.topic}/{origin.partition}/"

@@ -11,14 +11,16 @@ import functools
 import itertools
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from analysis_worker.kafka import partitioning, ports
 
 log = logging.getLogger(__name__)
 
 Acknowledged = Callable[[], None]
+Entry = tuple[ports.Message, Acknowledged]
 _MOST_PER_BATCH = 10_000
+_FEWEST_PER_BATCH = 500
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 
@@ -26,10 +28,11 @@ _LONGEST_PAUSE_SECONDS = 5.0
 class _Lane:
     """The messages for one partition, and the task that sends them."""
 
-    __slots__ = ("busy", "entries")
+    __slots__ = ("busy", "entries", "most")
 
     def __init__(self) -> None:
-        self.entries: collections.deque[tuple[ports.Message, Acknowledged]] = collections.deque()
+        self.most = _FEWEST_PER_BATCH
+        self.entries: collections.deque[Entry] = collections.deque()
         self.busy = False
 
 
@@ -49,7 +52,7 @@ class Outbox:
         self._connecting = asyncio.Lock()
         self._lanes: dict[tuple[str, int], _Lane] = {}
         self._counts: dict[str, int] = {}
-        self._unplaced: dict[str, list[tuple[ports.Message, Acknowledged]]] = {}
+        self._unplaced: dict[str, list[Entry]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -69,26 +72,31 @@ class Outbox:
 
     def put(self, message: ports.Message, acknowledged: Acknowledged) -> None:
         """Send a message after all that were put before it for the same partition."""
-        self.pending += 1
+        self.put_all([(message, acknowledged)])
+
+    def put_all(self, entries: Sequence[Entry]) -> None:
+        """Send messages of one topic and key, in this order."""
+        message = entries[0][0]
+        self.pending += len(entries)
         self._idle.clear()
         count = self._counts.get(message.topic)
         if count is None:
             waiting = self._unplaced.setdefault(message.topic, [])
-            waiting.append((message, acknowledged))
-            if len(waiting) == 1:
+            if not waiting:
                 self._spawn(self._place(message.topic))
+            waiting.extend(entries)
         else:
-            self._enqueue(message, acknowledged, count)
+            self._enqueue(entries, count)
 
-    def _enqueue(self, message: ports.Message, acknowledged: Acknowledged, count: int) -> None:
-        partition = (
-            self._partition(message.key, count) if message.key is not None else random.randrange(count)
-        )
+    def _enqueue(self, entries: Sequence[Entry], count: int) -> None:
+        message = entries[0][0]
+        key = message.key
+        partition = random.randrange(count) if key is None else self._partition(key, count)
         where = (message.topic, partition)
         lane = self._lanes.get(where)
         if lane is None:
             lane = self._lanes[where] = _Lane()
-        lane.entries.append((message, acknowledged))
+        lane.entries.extend(entries)
         if not lane.busy:
             lane.busy = True
             self._spawn(self._drain(where, lane))
@@ -99,50 +107,59 @@ class Outbox:
         while topic not in self._counts:
             try:
                 self._counts[topic] = await (await self._connected()).partitions(topic)
-            except ports.KafkaUnavailable as error:
-                log.warning("topic %s cannot be written yet, create it or wait: %s", topic, error)
+            except (ports.KafkaUnavailable, ports.KafkaRefused) as error:
+                log.warning("topic %s cannot be written yet, create it or permit it: %s", topic, error)
                 pause = await self._paused(pause)
-            except ports.KafkaRefused as error:
-                for message, acknowledged in self._unplaced.pop(topic):
-                    self._refused(message, str(error))
-                    self._settle([acknowledged])
-                return
-        for message, acknowledged in self._unplaced.pop(topic):
-            self._enqueue(message, acknowledged, self._counts[topic])
+        for entry in self._unplaced.pop(topic):
+            self._enqueue([entry], self._counts[topic])
 
     async def _drain(self, where: tuple[str, int], lane: _Lane) -> None:
         topic, partition = where
-        pause, most = _FIRST_PAUSE_SECONDS, _MOST_PER_BATCH
+        pause = _FIRST_PAUSE_SECONDS
         while lane.entries:
-            entries = list(itertools.islice(lane.entries, most))
-            messages = [message for message, _ in entries]
-            sink = None
+            messages = [message for message, _ in itertools.islice(lane.entries, lane.most)]
             try:
-                sink = await self._connected()
-                count = await sink.send(topic, partition, messages)
+                count = await self._sent(topic, partition, messages)
             except ports.KafkaRefused as error:
                 if len(messages) > 1:
-                    most = 1  # one of them is refused: find it by sending them singly
+                    lane.most = 1  # one of them is refused: find it by sending them singly
                     continue
                 self._refused(messages[0], str(error))
                 count = 1
             except ports.KafkaUnavailable as error:
                 log.warning("output to %s/%s waits: %s", topic, partition, error)
-                await self._reconnect(sink)
                 pause = await self._paused(pause)
                 continue
-            pause, most = _FIRST_PAUSE_SECONDS, _MOST_PER_BATCH
-            for _ in range(count):
-                lane.entries.popleft()
-            self.sent += count
-            self.sent_bytes += sum(len(message.value or b"") for message in messages[:count])
-            self._settle([acknowledged for _, acknowledged in entries[:count]])
+            pause, lane.most = _FIRST_PAUSE_SECONDS, min(2 * count + _FEWEST_PER_BATCH, _MOST_PER_BATCH)
+            self._settle(lane, count)
         lane.busy = False
 
-    def _settle(self, acknowledgements: list[Acknowledged]) -> None:
-        for acknowledged in acknowledgements:
+    async def _sent(self, topic: str, partition: int, messages: list[ports.Message]) -> int:
+        """Send a batch; raises KafkaRefused for the messages' own sake, else KafkaUnavailable."""
+        try:
+            sink = await self._connected()
+        except ports.KafkaRefused as error:  # wrong credentials can be put right while outputs wait
+            raise ports.KafkaUnavailable(str(error)) from error
+        try:
+            return await sink.send(topic, partition, messages)
+        except ports.KafkaRefused:
+            raise
+        except Exception as error:
+            await self._give_up(sink)
+            if isinstance(error, ports.KafkaUnavailable):
+                raise
+            log.exception("sending to %s/%s failed in an unknown way; it is tried again", topic, partition)
+            raise ports.KafkaUnavailable(str(error)) from error
+
+    def _settle(self, lane: _Lane, count: int) -> None:
+        """The first messages of a lane are acknowledged."""
+        popleft = lane.entries.popleft
+        for _ in range(count):
+            message, acknowledged = popleft()
+            self.sent_bytes += len(message.value or b"")
             acknowledged()
-        self.pending -= len(acknowledgements)
+        self.sent += count
+        self.pending -= count
         if not self.pending:
             self._idle.set()
 
@@ -155,10 +172,10 @@ class Outbox:
                 self.reconnects += 1
             return self._sink
 
-    async def _reconnect(self, failed: ports.Sink | None) -> None:
-        """Give a failed producer up: its sequence numbers may have a gap now, which brokers refuse."""
+    async def _give_up(self, failed: ports.Sink) -> None:
+        """Leave a failed producer: its sequence numbers may have a gap now, which brokers refuse."""
         async with self._connecting:
-            if failed is not None and self._sink is failed:
+            if self._sink is failed:
                 self._sink, self.connected = None, False
                 await failed.close()
 

@@ -3,9 +3,8 @@
 Every method may raise KafkaUnavailable: the brokers cannot be reached now, and trying again later is right.
 """
 
-import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from analysis_worker.engine.records import Record, TopicPartition
 
@@ -28,8 +27,7 @@ class OffsetsOutOfRange(Exception):
         self.positions = dict(positions)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """A record to be written; `timestamp` in ms since the epoch, None for now."""
 
     topic: str

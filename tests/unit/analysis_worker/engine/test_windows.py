@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from analysis_module.spec import Padding
 from analysis_worker.engine import segments, views, windows
 from analysis_worker.engine.records import TopicPartition
-from analysis_module.spec import Padding
 from tests import builders
 
 SIZES = [1, 2, 10, 31, 32, 33, 64, 100, 500]
@@ -85,7 +85,7 @@ def test_an_absorbed_windows_records_come_behind_the_own_ones(size: int) -> None
     assert kept(window) == expected[-size:]
     for row in builders.rows(*range(200, 400)):
         window.append(row)
-    assert kept(window) == (expected + [*range(200, 400)])[-size:]
+    assert kept(window) == [*expected, *range(200, 400)][-size:]
 
 
 # -- where the records came from
