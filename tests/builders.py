@@ -163,8 +163,10 @@ class HandDriven:
         """Take another spec over while running."""
         self.assembly = assembling.assemble(reading.read_spec(spec))
         self.engine.reconfigure(self.assembly.engine_settings)
+        topics = self.assembly.topics
+        self.parts = {place: part for place, part in self.parts.items() if place.topic in topics}
         for part in self.parts.values():
-            part.source = self.assembly.topics[part.source.topic]
+            part.source = topics[part.source.topic]
 
 
 def an_engine(module: str = "module", *, slots: Iterable[int] = SLOTS, **spec: Any) -> HandDriven:

@@ -57,7 +57,9 @@ async def test_a_worker_s_own_topics_come_into_being_though_it_cannot_create_the
 
 async def test_simulate_sends_what_it_says_it_sent() -> None:
     with embedded_broker.running() as address:
-        done = analysis_worker("simulate", "--bootstrap-servers", address, "--duration", "2", "--stations", "3")
+        done = analysis_worker(
+            "simulate", "--bootstrap-servers", address, "--duration", "2", "--stations", "3"
+        )
         assert done.returncode == 0, done.stderr
         source = clients.KafkaSource(the_connection(address))
         await source.start()
@@ -100,6 +102,4 @@ def test_it_ends_with_a_parent_that_is_killed() -> None:
         port = int(process.stdout.readline().rpartition(":")[2])
         assert local_ports.accepts(port)
         os.kill(process.pid, signal.SIGKILL)
-        waiting.until(
-            lambda: not local_ports.accepts(port), what="the broker is gone", timeout_seconds=10
-        )
+        waiting.until(lambda: not local_ports.accepts(port), what="the broker is gone", timeout_seconds=10)

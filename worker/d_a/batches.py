@@ -24,7 +24,15 @@ BatchHandler = Callable[[str, dict[str, Any]], Any]
 class Batches:
     """Lives on the worker's loop. `idle` says whether nothing is under way."""
 
-    def __init__(self, handler: BatchHandler, idle: Callable[[], bool], run: errands.Errands) -> None:
+    def __init__(
+        self,
+        handler: BatchHandler,
+        idle: Callable[[], bool],
+        run: errands.Errands,
+        *,
+        longest_seconds: float = LONGEST_SECONDS,
+    ) -> None:
+        self._longest = longest_seconds
         self._handler = handler
         self._idle = idle
         self._run = run
@@ -46,7 +54,7 @@ class Batches:
 
     def _look(self) -> None:
         self._timer = None
-        if self._idle() or time.monotonic() - self._opened >= LONGEST_SECONDS:
+        if self._idle() or time.monotonic() - self._opened >= self._longest:
             self.close()
         elif self._results:
             self._timer = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)

@@ -7,11 +7,13 @@ from d_a import batches, errands
 
 
 class Gathered:
-    def __init__(self) -> None:
+    def __init__(self, longest_seconds: float = batches.LONGEST_SECONDS) -> None:
         self.batches: list[tuple[str, dict[str, Any]]] = []
         self.idle = False
         self.run = errands.Errands()
-        self.batches_made = batches.Batches(self._take, lambda: self.idle, self.run)
+        self.batches_made = batches.Batches(
+            self._take, lambda: self.idle, self.run, longest_seconds=longest_seconds
+        )
 
     def _take(self, batch_id: str, results: dict[str, Any]) -> None:
         self.batches.append((batch_id, results))
@@ -51,9 +53,9 @@ async def test_a_second_result_of_a_station_begins_the_next_batch() -> None:
 
 
 async def test_a_batch_is_not_held_longer_than_its_bound() -> None:
-    gathered = Gathered()
-    gathered.batches_made.opened_before(batches.LONGEST_SECONDS)
+    gathered = Gathered(longest_seconds=0.05)
     gathered.batches_made.add("S1", 1)
+    assert not gathered.idle
     assert await gathered.wait(1) == [{"S1": 1}]
 
 

@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
+from analysis_module import catalogue
 from analysis_worker.callbacks.loading import CallbackError
 from analysis_worker.engine import inputs, layout
 from d_a import configuration, named, user_functions
 from d_a.module_inputs import ModuleInputs
-
-from analysis_module import catalogue  # isort: skip
 
 
 def modules(*, snake: bool = False) -> ModuleInputs:

@@ -52,6 +52,14 @@ class ModuleInput(dict[str, Any]):
     def __missing__(self, key: str) -> Any:
         if self._complete:
             raise KeyError(key)
+        quick = self.layout.quick.get(key)
+        if quick is not None:
+            is_window, topic, field, size, padding = quick
+            if not is_window:
+                return views.latest(self.heads[topic], field, size, padding)
+            window = views.Window(self.heads[topic], field, size, padding)
+            dict.__setitem__(self, key, window)
+            return window
         value = self._static(key)
         if value is _UNKNOWN:
             return self.complete()[key]

@@ -34,6 +34,10 @@ class Key:
     dependency: int = 0
 
 
+Quick = tuple[bool, int, int, int, spec.Padding]
+"""A key that one field alone has: is it the window (or the latest value), topic, field, size, padding."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Layout:
     """The static keys in contract order (seed system 3.2), and what else a `module_input` is made of.
@@ -46,6 +50,7 @@ class Layout:
     summary_keys: tuple[str, ...]
     topics: tuple[str, ...]
     keys: Mapping[str, Key]
+    quick: Mapping[str, Quick] = dataclasses.field(default_factory=dict)
 
     @property
     def field_names(self) -> frozenset[str]:
@@ -61,6 +66,7 @@ def layout_of(module: wiring.Wiring) -> Layout:
         summary_keys=module.summary_keys,
         topics=tuple(i.topic for i in module.inputs) + tuple(d.topic for d in module.dependencies),
         keys=dict(_keys(module)),
+        quick=dict(_quick(module)),
     )
 
 
@@ -82,3 +88,12 @@ def _keys(module: wiring.Wiring) -> Iterator[tuple[str, Key]]:
         yield f"{dependency.module}_output_window", Key(Source.DEPENDENCY_WINDOW, dependency=index)
         yield f"{dependency.module}_output", Key(Source.DEPENDENCY_OUTPUT, dependency=index)
         yield f"{dependency.module}_timestamp", Key(Source.DEPENDENCY_TIMESTAMP, dependency=index)
+
+
+def _quick(module: wiring.Wiring) -> Iterator[tuple[str, Quick]]:
+    for name, key in _keys(module):
+        if len(key.places) == 1:
+            place = key.places[0]
+            source = module.inputs[place.topic]
+            is_window = key.source is Source.WINDOW
+            yield name, (is_window, place.topic, place.field, source.window_size, source.padding)

@@ -16,6 +16,7 @@ from analysis_worker.engine import columns, padding
 from analysis_worker.engine.windows import Head
 
 Array = npt.NDArray[Any]
+_LINEAR = Padding.LINEAR
 _NAN = float("nan")
 
 
@@ -94,9 +95,12 @@ class Window(NDArrayOperatorsMixin, Sequence[Any]):
         return self.numpy()[index]
 
     def _item(self, index: int) -> Any:
-        position = index + self._size if index < 0 else index
-        if not 0 <= position < self._size:
-            raise IndexError(f"window index {index} is outside a window of {self._size}")
+        size, head = self._size, self._head
+        position = index + size if index < 0 else index
+        if not 0 <= position < size:
+            raise IndexError(f"window index {index} is outside a window of {size}")
+        if head is not None and head[1] >= size:
+            return head[0].value(self._field, head[1] - size + position)
         missing = self._size - self.present
         if missing and self._padding is Padding.LINEAR:
             if self._stretched is None:
@@ -153,7 +157,7 @@ def latest(head: Head | None, field: int, size: int, pad: Padding) -> Any:
         return padding.filler(pad, None, 0)
     segment, count = head
     value = segment.value(field, count - 1)
-    if pad is Padding.LINEAR and count < size and segment.is_numeric(field, count):
+    if pad is _LINEAR and count < size and segment.is_numeric(field, count):
         return float(value)
     return value
 

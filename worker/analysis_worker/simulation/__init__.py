@@ -1,7 +1,8 @@
 """Stations without stations: the record that every source yields, its topics, and the schedule of a source.
 
 The sources live beside this file and are pure: time is an argument, chance comes from a seed, nothing is
-sent. `stations` invents a fleet, `sessions_data` replays real sessions, `faults` spoils either.
+sent. `stations` invents a fleet, `sessions_data` replays real sessions, `recorded` a file; `faults` spoils
+them. What sends stands apart: `delivering`, and on it the `demo` with its `embedded_broker` and workers.
 """
 
 import collections
