@@ -73,7 +73,7 @@ def test_all_nine_modules_answer_and_nothing_is_left(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_demo_that_is_told_to_stop_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
-    with a_demo(tmp_path, DEMO_SECONDS="") as process:
+    with a_demo(tmp_path, DEMO_SECONDS="60") as process:
         wait_for_outputs(process, 1)
         assert len(alive(tmp_path)) == 11
         process.send_signal(number)
@@ -84,7 +84,7 @@ def test_a_demo_that_is_told_to_stop_leaves_nothing(tmp_path: Path, number: sign
 
 
 def test_no_process_outlives_a_demo_that_is_killed(tmp_path: Path) -> None:
-    with a_demo(tmp_path, DEMO_SECONDS="") as process:
+    with a_demo(tmp_path, DEMO_SECONDS="60") as process:
         wait_for_outputs(process, 1)
         process.kill()
         process.wait(timeout=10)

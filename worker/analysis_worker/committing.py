@@ -40,8 +40,10 @@ class Committer:
 
     async def commit(self, feeds: Iterable[Feed]) -> None:
         """Write what has moved since the last time; returns when Kafka has it."""
+        feeds = list(feeds)
+        incomplete = {slot for feed in feeds if feed.restoring for slot in feed.reader.slots}
         feeds = [feed for feed in feeds if not feed.restoring]
-        offsets = _offsets(feeds)
+        offsets = {slot: places for slot, places in _offsets(feeds).items() if slot not in incomplete}
         if time.monotonic() - self._floors_at > _FLOOR_SECONDS or not self._floors_known(offsets):
             self.refresh_floors(feeds)
         moved = [self._progress(slot, offsets[slot]) for slot in offsets]

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from analysis_module import spec
+from analysis_worker import discovering, starting
 from analysis_worker.assembling import Assembly
 from analysis_worker.engine import intake, progress
 from analysis_worker.engine.records import Record, TopicPartition
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 CHUNK_RECORDS = 2000
 """Records taken before the loop looks at anything else."""
 _POLL_SECONDS = 0.2
+_FIRST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 5.0
 _MOST_HELD = 50_000
 _MOST_OUTSTANDING = 20_000
 _DISCOVERY_SECONDS = 30.0
@@ -41,6 +44,14 @@ class Lag:
     end_offset: int | None = None
     looks_without_progress: int = 0
     position_at_look: int = -1
+
+    def stands_still(self, position: int, end: int, *, paused: bool) -> bool:
+        """Whether records wait and none has come since a few looks; to be asked once a look."""
+        self.end_offset = end
+        moves = paused or position >= end or position != self.position_at_look
+        self.looks_without_progress = 0 if moves else self.looks_without_progress + 1
+        self.position_at_look = position
+        return self.looks_without_progress >= _STALLED_LOOKS
 
 
 class Feed:
@@ -65,61 +76,43 @@ class Feed:
         self.restoring = True
         self.polled_at = time.monotonic()
         self.connected = False
-        self.missing: set[str] = set()
         self._flow = flow
         self._metrics = metrics
-        self._shared_topics = shared_topics
+        self._discovery = discovering.Discovery(shared_topics=shared_topics)
         self._most = most_per_poll
         self._paused: set[TopicPartition] = set()
-        self._misaligned: set[str] = set()
+        self._expected: set[int] = set()  # slots that another feed brings up
+        self._wanted: set[TopicPartition] = set()  # partitions that it has and this one has not yet found
         self._look_at = 0.0
+        self._reassign = False
+        self._pause_seconds = _FIRST_PAUSE_SECONDS
         self._restore_from = 0
 
     # -- where to start -----------------------------------------------------------------------------
 
-    def _topics(self) -> dict[str, intake.TopicIntake]:
-        """The topics to read: a feed that only brings gained slots up leaves the shared ones to the first."""
-        topics = {
-            name: dataclasses.replace(topic, aligned=False) if name in self._misaligned else topic
-            for name, topic in self.assembly.topics.items()
-        }
-        if self._shared_topics:
-            return topics
-        return {t: i for t, i in topics.items() if not i.shared and i.kind is not intake.Kind.DEVICES}
+    @property
+    def missing(self) -> set[str]:
+        """Topics that do not exist yet."""
+        return self._discovery.missing
+
+    def _topics(self) -> discovering.Topics:
+        return self._discovery.topics(self.assembly)
+
+    async def _found(self) -> list[TopicPartition]:
+        own = self.reader.slots - self._expected
+        return await self._discovery.partitions(self.source, self.assembly, own)
 
     async def begin(self, held: Progress) -> None:
-        """Connect and take position; windows are restored by `run`."""
+        """Connect and take position; windows are restored by `run`. After an error it may be tried again."""
         await self.source.start()
+        try:
+            await self._place(await self._found(), held)
+            await self._assign()
+        except BaseException:
+            await self.source.close()
+            raise
         self.connected = True
-        await self._place(await self._found(self._topics()), held)
-        await self._assign()
-        self._look_at = time.monotonic() + self._pause_between_looks()
-
-    async def _found(self, topics: Mapping[str, intake.TopicIntake]) -> list[TopicPartition]:
-        counts = await self.source.partitions(topics)
-        missing = set(topics) - set(counts)
-        for topic in sorted(missing - self.missing):
-            log.warning("topic %s does not exist yet; create it, it is looked for again", topic)
-        self.missing = missing
-        return [
-            TopicPartition(topic, partition)
-            for topic, count in counts.items()
-            for partition in range(count)
-            if not self._is_aligned(topics[topic], count) or partition in self.reader.slots
-        ]
-
-    def _is_aligned(self, topic: intake.TopicIntake, partitions: int) -> bool:
-        """Slot n can only be partition n if there are as many: otherwise every partition must be read."""
-        slots = self.assembly.engine_settings.slots
-        if topic.aligned and partitions != slots and topic.topic not in self._misaligned:
-            self._misaligned.add(topic.topic)
-            log.error(
-                "topic %s has %s partitions but the module %s slots; it is read as Filtered: make them equal",
-                topic.topic,
-                partitions,
-                slots,
-            )
-        return topic.aligned and topic.topic not in self._misaligned
+        self._look_at = time.monotonic() + (_MISSING_TOPIC_SECONDS if self.missing else _DISCOVERY_SECONDS)
 
     async def _place(self, places: Sequence[TopicPartition], held: Progress) -> None:
         """Make the intake of each partition, at the lowest offset that its slots still need."""
@@ -129,12 +122,13 @@ class Feed:
         for place in places:
             topic = self._topics()[place.topic]
             slots = [place.partition] if topic.aligned else sorted(self.reader.slots)
-            start = _Start(place, bounds[place], committed.get(place), self._reset(place, held))
-            resume = {slot: self._checked(start, start.resume(held.get(slot))) for slot in slots}
-            first = bounds[place][0]
-            position = min(resume.values(), default=bounds[place][1])
-            for slot in slots:
-                position = min(position, max(first, start.floor(held.get(slot), resume[slot])))
+            start = starting.Start(place, bounds[place], committed.get(place), self._reset(place, held))
+            wanted = {slot: start.resume(held.get(slot)) for slot in slots}
+            start.tell(min(wanted.values(), default=0), max(wanted.values(), default=0), self._metrics)
+            resume = {slot: start.within(offset) for slot, offset in wanted.items()}
+            first, end = bounds[place]
+            floors = [start.floor(held.get(slot), resume[slot]) for slot in slots]
+            position = min([*resume.values(), *floors], default=end)
             if topic.teaches or topic.kind is intake.Kind.DEVICES:
                 position = first
             part = intake.PartitionIntake(topic, place.partition, position=position, slots=slots)
@@ -150,54 +144,41 @@ class Feed:
             return spec.AutoOffsetReset.EARLIEST
         return self.assembly.module_spec.kafka.auto_offset_reset
 
-    def _checked(self, start: "_Start", offset: int) -> int:
-        """An offset that the partition has; what is skipped or taken anew is told."""
-        first, end = start.bounds
-        if offset < first:
-            self._metrics.skipped(start.place.topic, first - offset)
-            log.error(
-                "%s/%s: offsets %s to %s are no longer held; %s records are lost to this module",
-                *start.place,
-                offset,
-                first - 1,
-                first - offset,
-            )
-            return first
-        if offset > end:
-            fresh = first if start.reset is spec.AutoOffsetReset.EARLIEST else end
-            log.error(
-                "%s/%s ends at %s, before offset %s: it was made anew; reading from %s",
-                *start.place,
-                end,
-                offset,
-                fresh,
-            )
-            return fresh
-        return offset
-
     async def _assign(self) -> None:
-        await self.source.assign({place: part.progress.position for place, part in self.parts.items()})
+        positions = {place: part.progress.position for place, part in self.parts.items()}
+        self._reassign = False
+        try:
+            await self.source.assign(positions)
+        except BaseException:
+            self._reassign = True
+            raise
         self._paused.clear()
 
     # -- records ------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Bring records until cancelled."""
-        pause = 0.1
         while True:
+            await self.attempt()
+
+    async def attempt(self) -> None:
+        """One step; what Kafka cannot serve now is waited for, longer each time."""
+        try:
             try:
                 await self.step()
-                pause = 0.1
             except ports.OffsetsOutOfRange as error:
                 await self._reposition(error.positions)
-            except (ports.KafkaUnavailable, ports.KafkaRefused) as error:
-                self.connected = False
-                log.warning("reading waits: %s", error)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 5.0)
+            self._pause_seconds = _FIRST_PAUSE_SECONDS
+        except (ports.KafkaUnavailable, ports.KafkaRefused) as error:
+            self.connected = False
+            log.warning("reading waits: %s", error)
+            await asyncio.sleep(self._pause_seconds)
+            self._pause_seconds = min(self._pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
 
     async def step(self) -> int:
         """One poll and what follows from it; how many records it brought."""
+        if self._reassign:
+            await self._assign()
         batches = await self.source.poll(wait_seconds=_POLL_SECONDS, most=self._most)
         self.polled_at = time.monotonic()
         self.connected = True
@@ -237,7 +218,7 @@ class Feed:
             self._pause(part.origin)
 
     def _pause(self, place: TopicPartition) -> None:
-        if place not in self._paused:
+        if place in self.parts and place not in self._paused:
             self._paused.add(place)
             self.source.pause([place])
 
@@ -252,7 +233,7 @@ class Feed:
     # -- restoring ----------------------------------------------------------------------------------
 
     async def _restore_further(self, batches: Mapping[TopicPartition, object]) -> None:
-        for place, part in self.parts.items():
+        for place, part in list(self.parts.items()):
             if not part.restored and place not in batches:
                 # Compaction and transaction markers leave gaps that bring no record but move the position.
                 part.progress.position = max(part.progress.position, await self.source.position(place))
@@ -268,12 +249,8 @@ class Feed:
             part.relax()
             self._flow.take(self.reader.release_held(part, now_ms), now_ms)
         self._relieve()
-        log.info(
-            "windows of %s slots are restored; %s stations", len(self.reader.slots), self._station_count()
-        )
-
-    def _station_count(self) -> int:
-        return len(self.reader.engine.stations)
+        stations = len(self.reader.engine.stations)
+        log.info("windows of %s slots are restored; %s stations", len(self.reader.slots), stations)
 
     def restore_progress(self) -> float:
         """How much of the muted replay is done, 0 to 1."""
@@ -286,61 +263,71 @@ class Feed:
 
     # -- changes of the cluster and of the module -----------------------------------------------------
 
-    def _pause_between_looks(self) -> float:
-        return _MISSING_TOPIC_SECONDS if self.missing else _DISCOVERY_SECONDS
-
     async def _look_around(self) -> None:
         """Take up topics and partitions that are new, and heal a partition that has stopped moving."""
-        self._look_at = time.monotonic() + self._pause_between_looks()
-        places = await self._found(self._topics())
+        due = self._look_at = time.monotonic() + _MISSING_TOPIC_SECONDS  # if this one fails
+        places = set(await self._found())
         fresh = [place for place in places if place not in self.parts]
-        if fresh:
-            await self.add(fresh)
-        bounds = await self.source.bounds(self.parts)
-        if self._stalled(bounds):
+        if self._expected:  # the rest once the other feed is done: it looks for nothing new
+            fresh = [place for place in fresh if place in self._wanted]
+        if fresh and self._discovery.shared_topics:
+            await self._add(fresh)
+        bounds = await self.source.bounds(place for place in self.parts if place in places)
+        if await self._stalled(bounds):
             log.error("partitions stand still although records wait; connecting anew")
             self._metrics.reconnected("consumer")
             await self.source.close()
             await self.source.start()
             await self._assign()
+        if self._look_at == due and not self.missing:  # and no hot change has asked for a look meanwhile
+            self._look_at += _DISCOVERY_SECONDS - _MISSING_TOPIC_SECONDS
 
-    async def add(self, places: Sequence[TopicPartition]) -> None:
-        """Read these partitions too: a new topic by its reset policy, a new partition from its beginning."""
-        known = {place.topic for place in self.parts}
+    async def _add(self, places: Sequence[TopicPartition]) -> None:
+        """Read these too: a topic newly asked for by its reset policy, what is new from its beginning."""
+        known = {place.topic for place in self.parts} | self._discovery.awaited
+        latest = self.assembly.module_spec.kafka.auto_offset_reset is spec.AutoOffsetReset.LATEST
         bounds = await self.source.bounds(places)
         for place in places:
             topic = self._topics()[place.topic]
             first, end = bounds[place]
-            latest = self.assembly.module_spec.kafka.auto_offset_reset is spec.AutoOffsetReset.LATEST
             position = end if latest and place.topic not in known and not topic.teaches else first
-            slots = [place.partition] if topic.aligned else sorted(self.reader.slots)
-            self.parts[place] = intake.PartitionIntake(topic, place.partition, position=position, slots=slots)
-            self.lags[place] = Lag(end)
+            slots = {place.partition} if topic.aligned else self.reader.slots
+            own = sorted(slots - self._expected)
+            part = intake.PartitionIntake(topic, place.partition, position=position, slots=own)
+            part.restoring = self.restoring
+            part.skip = dict.fromkeys(slots & self._expected, _FAR_AWAY)
+            self.parts[place], self.lags[place] = part, Lag(end)
             log.info("reading %s/%s from offset %s", *place, position)
+        self._discovery.awaited -= {place.topic for place in places}
         await self._assign()
 
-    def _stalled(self, bounds: Mapping[TopicPartition, tuple[int, int]]) -> bool:
+    async def _stalled(self, bounds: Mapping[TopicPartition, tuple[int, int]]) -> bool:
         stalled = False
         for place, (_, end) in bounds.items():
-            lag, position = self.lags[place], self.parts[place].progress.position
-            lag.end_offset = end
-            moving = position >= end or position != lag.position_at_look or place in self._paused
-            lag.looks_without_progress = 0 if moving else lag.looks_without_progress + 1
-            lag.position_at_look = position
-            stalled = stalled or lag.looks_without_progress >= _STALLED_LOOKS
+            part = self.parts.get(place)
+            if part is None:
+                continue  # a hot change has just left its topic
+            if part.progress.position < end and place not in self._paused:
+                # The end of a transaction, or what compaction left out, is passed without a record.
+                passed = await self.source.position(place)
+                part.progress.position = max(part.progress.position, passed)
+            lag = self.lags.get(place, Lag())
+            stalled |= lag.stands_still(part.progress.position, end, paused=place in self._paused)
         return stalled
 
     async def _reposition(self, positions: Mapping[TopicPartition, int]) -> None:
+        positions = {place: offset for place, offset in positions.items() if place in self.parts}
         bounds = await self.source.bounds(positions)
+        reset = self.assembly.module_spec.kafka.auto_offset_reset
         for place, offset in positions.items():
-            start = _Start(place, bounds[place], None, self.assembly.module_spec.kafka.auto_offset_reset)
-            part = self.parts[place]
-            part.progress.position = self._checked(start, offset)
+            start, part = starting.Start(place, bounds[place], None, reset), self.parts[place]
+            start.tell(offset, offset, self._metrics)
+            part.progress.position = start.within(offset)
             part.resume = {s: min(o, part.progress.position) for s, o in part.resume.items()}
         await self._assign()
 
-    async def reassemble(self, assembly: Assembly) -> None:
-        """Follow a hot change: topics that stay keep their position, others come and go."""
+    def reassemble(self, assembly: Assembly) -> None:
+        """Follow a hot change: topics that stay keep their position, others go now, or come with a step."""
         self.assembly = assembly
         topics = self._topics()
         for place, part in list(self.parts.items()):
@@ -348,12 +335,9 @@ class Feed:
                 part.source = topics[place.topic]
             else:
                 del self.parts[place], self.lags[place]
-        fresh = [place for place in await self._found(topics) if place not in self.parts]
-        if fresh or len(self.parts) != len(self.lags) or self._gone(topics):
-            await self.add(fresh)
-
-    def _gone(self, topics: Mapping[str, intake.TopicIntake]) -> bool:
-        return any(place.topic not in topics for place in self._paused)
+                self._paused.discard(place)
+                self._reassign = True
+        self._look_at = 0.0
 
     # -- slots that come and go -----------------------------------------------------------------------
 
@@ -374,6 +358,7 @@ class Feed:
         """These slots come from another feed: skip their records until it says from where on."""
         gained = set(slots)
         self.reader.slots |= gained
+        self._expected |= gained
         for part in self.parts.values():
             for slot in gained:
                 if part.source.shared or part.source.kind is intake.Kind.DEVICES:
@@ -385,40 +370,27 @@ class Feed:
         """Take over from a feed each partition that it has brought as far as this one; whether all are."""
         for place, part in list(other.parts.items()):
             mine = self.parts.get(place)
-            if mine is None:
+            if mine is None and not part.source.aligned:
+                self._wanted.add(place)
+                self._look_at = 0.0
+            elif mine is None:
                 self.parts[place], self.lags[place] = part, other.lags[place]
-            elif part.progress.position < mine.progress.position:
-                continue
-            else:
+                self._reassign = True
+                other.hand_over(place)
+            elif part.restored and part.progress.position >= mine.progress.position:
                 mine.progress.pending.update(part.progress.pending)
                 for slot in part.progress.pending:
                     mine.skip[slot] = part.progress.position
                 mine.relax()
-            del other.parts[place]
-            if other.parts:
-                other.source.pause([place])
-        return not other.parts
+                other.hand_over(place)
+        if other.parts:
+            return False
+        self._expected -= other.reader.slots
+        self._wanted.clear()
+        self._look_at = 0.0
+        return True
 
-
-@dataclasses.dataclass(frozen=True)
-class _Start:
-    """What decides where a partition is read from."""
-
-    place: TopicPartition
-    bounds: tuple[int, int]
-    committed: int | None
-    reset: spec.AutoOffsetReset
-
-    def resume(self, progress: progress_log.SlotProgress | None) -> int:
-        """The first offset of a slot that was not done."""
-        if progress is not None and self.place in progress.offsets:
-            return progress.offsets[self.place]
-        if progress is None and self.committed is not None:
-            return self.committed
-        return self.bounds[0] if self.reset is spec.AutoOffsetReset.EARLIEST else self.bounds[1]
-
-    def floor(self, progress: progress_log.SlotProgress | None, resume: int) -> int:
-        """Where the rebuild of a slot's windows starts: without any progress, at the beginning."""
-        if progress is None:
-            return self.bounds[0]
-        return progress.floors.get(self.place, resume)
+    def hand_over(self, place: TopicPartition) -> None:
+        """Another feed reads this partition from here on."""
+        del self.parts[place]
+        self.source.pause([place])

@@ -11,11 +11,11 @@ import functools
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
-from analysis_module import names, spec
+from analysis_module import names
 from analysis_worker.assembling import Assembly
-from analysis_worker.callbacks import breakers, calling, lanes, loading
+from analysis_worker.callbacks import breakers, calling, lanes, loading, loop_lanes, succession, thread_lanes
 from analysis_worker.engine import intake, scheduling
 from analysis_worker.engine.stations import Station, Trigger
 from analysis_worker.kafka import dead_letters, encoding, outbox, ports
@@ -36,8 +36,20 @@ class StationRecord:
     last_error: str | None = None
 
 
+class PlainLanes(Protocol):
+    """Makes the lanes of plain functions."""
+
+    def __call__(
+        self, caller: calling.Caller, *, concurrency: int, timeout_seconds: float, deliver: lanes.Deliver
+    ) -> lanes.Lanes:
+        """Lanes for a caller."""
+
+
 class Flow:
-    """Runs one module's triggers."""
+    """Runs one module's triggers.
+
+    `clock` tells the time in s since the epoch; delays are the loop's. Plain functions run in `plain_lanes`.
+    """
 
     def __init__(
         self,
@@ -48,54 +60,67 @@ class Flow:
         metrics: WorkerMetrics,
         after_output: AfterOutput | None = None,
         callback_loop: asyncio.AbstractEventLoop | None = None,
+        clock: Callable[[], float] = time.time,
+        plain_lanes: PlainLanes = thread_lanes.ThreadLanes,
     ) -> None:
         self._box = box
         self._metrics = metrics
         self._after_output = after_output
         self._callback_loop = callback_loop
+        self._clock = clock
+        self._plain_lanes = plain_lanes
         self._loop = asyncio.get_running_loop()
-        self._lanes: list[lanes.Lanes] = []  # the last takes new work, the others end what they have
         self._wake: asyncio.TimerHandle | None = None
         self._stopping = False
         self.records: dict[str, StationRecord] = {}
         self.in_flight = 0
         self.scheduler = scheduling.Scheduler()
-        self.configure(assembly, callback)
+        self.callbacks = succession.Succession(self.lanes_for(assembly, callback))
+        self.configure(assembly, self.callbacks.current)
 
-    def configure(self, assembly: Assembly, callback: loading.LoadedCallback) -> None:
-        """Take a new spec or callback over: what is under way ends as it began, the rest runs anew."""
-        self.assembly = assembly
-        module_spec = assembly.module_spec
-        policy = module_spec.trigger
-        self.scheduler.policy = policy.policy
-        self.scheduler.interval_ms = int((policy.interval_seconds or 0) * 1000)
-        self._retries = module_spec.errors
-        for record in self.records.values():
-            record.breaker.settings = module_spec.errors.breaker
-        self.callback = callback
-        self._lanes.append(self._make_lanes(module_spec.callback, callback))
+    @property
+    def callback(self) -> loading.LoadedCallback:
+        """The callback that new triggers are for."""
+        return self.callbacks.current.callback
 
-    def _make_lanes(self, settings: spec.Callback, callback: loading.LoadedCallback) -> lanes.Lanes:
-        caller = calling.Caller(
-            callback,
-            settings.input_format,
-            self._encode if self.assembly.module_spec.output.enabled else None,
-            keep=self._after_output is not None,
-        )
+    def lanes_for(self, assembly: Assembly, callback: loading.LoadedCallback) -> lanes.Lanes:
+        """New lanes for a callback, to be set up and then given to `configure`."""
+        settings = assembly.module_spec.callback
+        make: PlainLanes = self._plain_lanes
         if callback.is_async:
-            return lanes.LoopLanes(
-                caller,
-                concurrency=settings.concurrency,
-                timeout_seconds=settings.timeout_seconds,
-                deliver=self._deliver,
-                loop=self._callback_loop,
-            )
-        return lanes.ThreadLanes(
-            caller,
+            make = functools.partial(loop_lanes.LoopLanes, loop=self._callback_loop)
+        return make(
+            self._caller(assembly, callback),
             concurrency=settings.concurrency,
             timeout_seconds=settings.timeout_seconds,
             deliver=self._deliver,
         )
+
+    def _caller(self, assembly: Assembly, callback: loading.LoadedCallback) -> calling.Caller:
+        module_spec = assembly.module_spec
+        return calling.Caller(
+            callback,
+            module_spec.callback.input_format,
+            self._encode if module_spec.output.enabled else None,
+            keep=self._after_output is not None,
+        )
+
+    def configure(self, assembly: Assembly, fresh: lanes.Lanes) -> None:
+        """Take a new spec over: calls under way end as they began, the rest runs in `fresh`."""
+        self.assembly = assembly
+        module_spec = assembly.module_spec
+        self._retries = module_spec.errors
+        for record in self.records.values():
+            record.breaker.settings = module_spec.errors.breaker
+        self.callbacks.pass_to(fresh)
+        fresh.configure(
+            self._caller(assembly, fresh.callback),
+            concurrency=module_spec.callback.concurrency,
+            timeout_seconds=module_spec.callback.timeout_seconds,
+        )
+        policy = module_spec.trigger
+        self.scheduler.policy = policy.policy
+        self.scheduler.interval_ms = int((policy.interval_seconds or 0) * 1000)
 
     def _encode(self, trigger: Trigger, result: Any) -> bytes:
         module_spec = self.assembly.module_spec
@@ -144,7 +169,7 @@ class Flow:
         self._box.put(message, lambda: stray.pending.done(stray.record.offset))
 
     def _start(self, works: Iterable[scheduling.Work]) -> None:
-        now = time.monotonic()
+        now = self._loop.time()
         allowed, queue = [], collections.deque(works)
         while queue:
             work = queue.popleft()
@@ -155,11 +180,14 @@ class Flow:
             self._metrics.failed("breaker_open", len(work.triggers))
             for trigger in work.triggers:
                 trigger.settle()
-            following = self.scheduler.finished(work.station, int(time.time() * 1000))
+            following = self.scheduler.finished(work.station, self._now_ms())
             if following is not None:
                 queue.append(following)
         if allowed:
-            self._lanes[-1].submit(allowed)
+            self.callbacks.current.submit(allowed)
+
+    def _now_ms(self) -> int:
+        return int(self._clock() * 1000)
 
     def _record(self, station: Station) -> StationRecord:
         record = self.records.get(station.id)
@@ -170,12 +198,12 @@ class Flow:
 
     def _wake_when_due(self) -> None:
         if self._wake is None and (due := self.scheduler.wake_at) is not None:
-            delay = max(0.0, due / 1000 - time.time())
+            delay = max(0, due - self._now_ms()) / 1000
             self._wake = self._loop.call_later(delay, self._due)
 
     def _due(self) -> None:
         self._wake = None
-        self._start(self.scheduler.due(int(time.time() * 1000)))
+        self._start(self.scheduler.due(self._now_ms()))
         self._wake_when_due()
 
     # -- from the lanes -----------------------------------------------------------------------------
@@ -196,7 +224,7 @@ class Flow:
     def _observe(self, finished: calling.Finished) -> None:
         station, metrics, good = finished.work.station, self._metrics, len(finished.payloads)
         record = self._record(station)
-        record.last_callback = time.time()
+        record.last_callback = self._clock()
         if finished.called:
             metrics.callback_took(finished.seconds / finished.called, finished.called)
         if good:
@@ -220,7 +248,7 @@ class Flow:
             settles = [trigger.settle for trigger in triggers]
             self._box.put_all(list(zip(self._messages(finished, triggers), settles, strict=True)))
         # One output of each piece of work stands for the others in the end-to-end times.
-        self._metrics.end_to_end(max(0.0, time.time() - triggers[0].timestamp / 1000))
+        self._metrics.end_to_end(max(0.0, self._clock() - triggers[0].timestamp / 1000))
 
     def _messages(self, finished: calling.Finished, triggers: Sequence[Trigger]) -> list[ports.Message]:
         topic = self.assembly.wiring.output_topic or ""
@@ -258,7 +286,7 @@ class Flow:
             self._metrics.callback_timed_out()
         record = self._record(trigger.station)
         record.last_error = f"{type(error).__name__}: {error}"
-        record.breaker.failed(time.monotonic())
+        record.breaker.failed(self._loop.time())
         log.error(
             "callback of station %s failed at %s/%s offset %s: %s",
             trigger.station.id,
@@ -288,10 +316,11 @@ class Flow:
 
     def _again(self, work: scheduling.Work) -> None:
         if not self._stopping:  # after a stop the offsets stay open, and a restart takes them again
-            self._lanes[-1].submit([work])
+            self.in_flight -= len(work.triggers)
+            self._start([work])  # unless the breaker has opened meanwhile
 
     def _next(self, station: Station) -> None:
-        work = self.scheduler.finished(station, int(time.time() * 1000))
+        work = self.scheduler.finished(station, self._now_ms())
         if work is not None:
             self._start([work])
         self._wake_when_due()
@@ -310,7 +339,7 @@ class Flow:
 
     def overdue(self) -> int:
         """Calls running past their timeout."""
-        return sum(lane.overdue() for lane in self._lanes)
+        return self.callbacks.overdue()
 
     def forget(self, stations: Iterable[Station]) -> None:
         """Drop what is told of stations that are gone."""
@@ -331,5 +360,5 @@ class Flow:
         self._stopping = True
         if self._wake is not None:
             self._wake.cancel()
-        await asyncio.gather(*(lane.stop(within_seconds) for lane in self._lanes))
+        await self.callbacks.stop(within_seconds)
         await asyncio.sleep(0)  # results that the lanes have just handed over are delivered now

@@ -7,12 +7,12 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from analysis_module import assignment as assignments
 from analysis_module import spec
 from analysis_worker import assembling, changing, committing, feeding, flow, reporting
-from analysis_worker.callbacks import loading
+from analysis_worker.callbacks import lanes, loading
 from analysis_worker.engine import intake
 from analysis_worker.engine.engine import Engine
 from analysis_worker.kafka import outbox, ports, progress_log
@@ -21,6 +21,9 @@ from analysis_worker.observability.metrics import WorkerMetrics
 from analysis_worker.settings import Settings
 
 log = logging.getLogger(__name__)
+
+_TAKEOVER_LOOK_SECONDS = 0.1
+_T = TypeVar("_T")
 
 
 class KafkaUnreachable(ConnectionError):
@@ -76,6 +79,7 @@ class Worker:
         self.failure: BaseException | None = None
         self.stopped = asyncio.Event()
         self.gains: list[feeding.Feed] = []
+        self._arrivals: dict[feeding.Feed, asyncio.Task[None]] = {}
 
     # -- start --------------------------------------------------------------------------------------
 
@@ -85,7 +89,6 @@ class Worker:
         Raises CallbackError, KafkaUnreachable, KafkaRefused or KafkaSettingsError.
         """
         callback = self._given_callback or loading.load(self.assignment.module_spec.callback)
-        await _run_hook(callback.set_up)
         self.engine = Engine(self.assembly.engine_settings, self.assignment.slots)
         self.box = outbox.Outbox(self._connector.sink, self._output_refused)
         await self._reached(self.box.start)
@@ -98,6 +101,7 @@ class Worker:
             after_output=self._after_output,
             callback_loop=self._callback_loop,
         )
+        await self.flow.callbacks.set_up(self.flow.callbacks.current)
         self.committer = committing.Committer(
             self.engine, self.box, topic=self.assembly.wiring.progress_topic, owner=self.assignment.owner
         )
@@ -129,16 +133,18 @@ class Worker:
             most_per_poll=self.settings.most_per_poll,
         )
 
-    async def _reached(self, attempt: Callable[[], Awaitable[None]]) -> None:
-        """Try until Kafka answers, with back-off and jitter, within the bound of a start."""
+    async def _reached(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
+        """Try until Kafka answers, with back-off and jitter: within a bound at the start, later for ever."""
         deadline = time.monotonic() + self.settings.connect_within_seconds
         pause = 0.2
         while True:
             try:
-                await attempt()
-                return
-            except ports.KafkaUnavailable as error:
-                if time.monotonic() + pause > deadline:
+                return await attempt()
+            except (ports.KafkaUnavailable, ports.KafkaRefused) as error:
+                starting = self.state == "starting"
+                if starting and isinstance(error, ports.KafkaRefused):
+                    raise
+                if starting and time.monotonic() + pause > deadline:
                     servers = ", ".join(self.assignment.module_spec.kafka.bootstrap_servers)
                     raise KafkaUnreachable(
                         f"no Kafka at {servers}: {error}; check kafka.bootstrapServers and the network"
@@ -168,11 +174,13 @@ class Worker:
         try:
             await self._reached(source.start)
             while True:
-                newest = await progress_log.load(source, self.assembly.wiring.progress_topic)
+                newest = await self._reached(
+                    lambda: progress_log.load(source, self.assembly.wiring.progress_topic)
+                )
                 busy = [slot for slot in wanted if self._held_elsewhere(newest.get(slot))]
                 if not busy or time.monotonic() > deadline:
                     break
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(_TAKEOVER_LOOK_SECONDS)
         finally:
             await source.close()
         if busy:
@@ -277,19 +285,25 @@ class Worker:
 
     async def _reconfigure(self, module_spec: spec.ModuleSpec) -> None:
         assembly = assembling.assemble(module_spec)
-        callback = self.flow.callback
-        if module_spec.callback != self.assembly.module_spec.callback and self._given_callback is None:
-            callback = loading.load(module_spec.callback)
-            await _run_hook(callback.set_up)
+        calls = self.flow.callbacks.current
+        if self._given_callback is None and _is_other(
+            module_spec.callback, self.assembly.module_spec.callback
+        ):
+            # Loading may import much, and must not hold the loop up meanwhile.
+            callback = await lanes.in_thread(lambda: loading.load(module_spec.callback))
+            calls = self.flow.lanes_for(assembly, callback)
+            await self.flow.callbacks.set_up(calls)
         if (
             assembly.wiring != self.assembly.wiring
             or assembly.engine_settings != self.assembly.engine_settings
         ):
             self.engine.reconfigure(assembly.engine_settings)
         self.assembly = assembly
-        self.flow.configure(assembly, callback)
+        self.flow.configure(assembly, calls)
         for feed in (self.feed, *self.gains):
-            await feed.reassemble(assembly)
+            feed.reassemble(assembly)
+        self._spawn(self.flow.callbacks.tear_former_down())
+        self._spawn(self._guarded(self._reached(self._ensure_topics)))
         logs.set_level(module_spec.observability.log_level)
         self.metrics.stations.limit(
             per_station_series=module_spec.observability.per_station_series,
@@ -298,6 +312,9 @@ class Worker:
 
     async def _lose(self, slots: frozenset[int]) -> None:
         """Let go of slots: take no more, finish what is under way, say how far, and only then forget."""
+        arriving = [task for gain, task in self._arrivals.items() if gain.reader.slots & slots]
+        if arriving:  # what is being taken over is let go of once it is
+            await asyncio.wait(arriving)
         self.committer.refresh_floors([self.feed])
         left = self.feed.lose(slots)
         gone = self.engine.disown(slots)
@@ -312,23 +329,18 @@ class Worker:
         self.released_slots = tuple(slot for slot in self.released_slots if slot not in slots)
         reader = intake.Reader(self.engine, slots, keeps_unclaimed=False)
         gain = self._make_feed(reader, shared_topics=False)
+        self.gains.append(gain)
         self.engine.own(slots)
         self.feed.expect(slots)
         await self._reached(lambda: gain.begin(held))
         await self.committer.initial(gain)
-        self.gains.append(gain)
-        self._spawn(self._guarded(self._bring_up(gain)))
+        self._arrivals[gain] = self._spawn(self._guarded(self._bring_up(gain)))
 
     async def _bring_up(self, gain: feeding.Feed) -> None:
-        while True:
-            try:
-                await gain.step()
-            except ports.KafkaUnavailable as error:
-                log.warning("taking slots over waits: %s", error)
-                await asyncio.sleep(1.0)
-            if not gain.restoring and self.feed.take_over(gain):
-                break
+        while gain.restoring or not self.feed.take_over(gain):
+            await gain.attempt()
         self.gains.remove(gain)
+        del self._arrivals[gain]
         await gain.source.close()
         log.info("slots %s are taken over", sorted(gain.reader.slots))
 
@@ -345,17 +357,17 @@ class Worker:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if hasattr(self, "flow"):
-            await self.flow.stop(within / 2)
-            await self.box.flush(within / 4)
+            await self.flow.stop(within * 0.4)
+            await self.box.flush(within * 0.2)
         if hasattr(self, "feed"):
             if not failed:
-                await self._last_commit(within / 4)
+                await self._last_commit(within * 0.2)
             for feed in (self.feed, *self.gains):
                 await feed.source.close()
         if hasattr(self, "box"):
             await self.box.close()
         if hasattr(self, "flow"):
-            await _run_hook(self.flow.callback.tear_down)
+            await self.flow.callbacks.tear_down(within * 0.2)
         self.state = "failed" if failed else "stopped"
         self.report.refresh()
         self.stopped.set()
@@ -366,8 +378,8 @@ class Worker:
                 await self.committer.commit([self.feed, *self.gains])
 
 
-async def _run_hook(hook: Callable[[], Any] | None) -> None:
-    if hook is not None:
-        made = hook()
-        if isinstance(made, Awaitable):
-            await made
+def _is_other(new: spec.Callback, old: spec.Callback) -> bool:
+    """Whether the callback itself has changed, not only how it is called."""
+    how = {"timeout_seconds", "concurrency", "input_format"}
+    named = [field.name for field in dataclasses.fields(spec.Callback) if field.name not in how]
+    return any(getattr(new, name) != getattr(old, name) for name in named)

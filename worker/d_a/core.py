@@ -289,7 +289,7 @@ class ServiceCore:
         That is a `future` (sync) or a `task` (async) which is done when the station is gone.
         """
         reported = self._reported()
-        return reported._station_status(reported._stations())
+        return {} if reported._runner is None else reported._station_status(reported._stations())
 
     def _station_status(self, running: Mapping[str, bool]) -> dict[str, dict[str, Any]]:
         raise NotImplementedError

@@ -123,9 +123,7 @@ def test_a_handler_runs_after_the_upload_and_its_error_is_only_logged(
         seen.append(len(outputs(service)))
         raise ValueError("not handled")
 
-    logging.getLogger("d_a").addHandler(caplog.handler)
     service.start(lambda s, i: i["power"], handler)
-    logging.getLogger("d_a").addHandler(caplog.handler)
     offline.produce(service, offline.TOPIC, *({"stationId": "S1", "power": n} for n in (1, 2)))
     offline.until(lambda: len(seen) == 2, "the handler was called twice")
     assert seen[0] >= 1

@@ -31,6 +31,8 @@ exit codes: 0 all went well; 1 an error was met, or a module of a demo that ende
 
 _LINE_SECONDS = 3.0
 _RECORD_WIDTH = 150
+_MOST_ERRORS = 5
+"""Shown of one module."""
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -159,13 +161,15 @@ def _conclude(outcome: "demo.Outcome", settings: "demo.Settings", record: pathli
         f"put in on purpose: {faults}; each broken record is a dead letter of every module it meets"
     )
     for name, texts in outcome.errors.items():
-        for text in dict.fromkeys(texts):
+        for text in texts[:_MOST_ERRORS]:
             console.print(f"error of {name}: {text}", style="red", markup=False)
+        if len(texts) > _MOST_ERRORS:
+            console.print(f"error of {name}: ... and {len(texts) - _MOST_ERRORS} more", style="red")
     if record is not None:
         _save(outcome.picture, record)
         console.print(f"recorded in {record}")
     complete = True
-    if settings.seconds is not None:
+    if settings.seconds is not None and not outcome.told_to_stop:
         complete = outcome.picture.answering == len(outcome.picture.rows)
         JSON_FILE.parent.mkdir(parents=True, exist_ok=True)
         JSON_FILE.write_text(json.dumps(outcome.to_json(), indent=2) + "\n", encoding="utf-8")

@@ -2,10 +2,10 @@
 
 import sys
 import time
-from typing import Self, TextIO
+from typing import TYPE_CHECKING, Self, TextIO
 
-import rich.console
-import rich.progress
+if TYPE_CHECKING:
+    import rich.progress
 
 
 class Progress:
@@ -34,7 +34,10 @@ class Progress:
         self._bar = self._make_bar() if self._stream.isatty() else None
         self._task = self._bar.add_task(label, total=total, counted="", note="") if self._bar else None
 
-    def _make_bar(self) -> rich.progress.Progress:
+    def _make_bar(self) -> "rich.progress.Progress":
+        import rich.console
+        import rich.progress
+
         return rich.progress.Progress(
             rich.progress.SpinnerColumn(),
             rich.progress.TextColumn("{task.description}"),

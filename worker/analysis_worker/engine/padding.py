@@ -1,5 +1,6 @@
 """The four paddings of a window shorter than its size (seed system 5.2)."""
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,11 +9,12 @@ import numpy as np
 from analysis_module.spec import Padding
 
 _NUMERIC = (int, float)  # bool is an int
+_LARGEST = sys.float_info.max
 
 
 def is_numeric(values: Sequence[Any]) -> bool:
-    """Whether every value is an int, a float or a bool."""
-    return all(isinstance(value, _NUMERIC) for value in values)
+    """Whether every value is an int, a float or a bool, and no int beyond what a float can be."""
+    return all(isinstance(value, _NUMERIC) and abs(value) <= _LARGEST for value in values)
 
 
 def filler(padding: Padding, first: Any, count: int) -> Any:

@@ -120,6 +120,14 @@ class Segment:
             return self.fields[field].value(rows[index - base])
         return self.column(field, index + 1).value(index)
 
+    def rows_values(self, field: int, start: int, stop: int) -> Sequence[Any] | None:
+        """The values of records start..stop, read from their rows; None if some are in columns alone."""
+        base, rows = self.tail
+        if start < base:
+            return None
+        reader = self.fields[field]
+        return reader.fitted(reader.values(rows[start - base : stop - base]))
+
     def is_numeric(self, field: int, count: int) -> bool:
         """Whether each of the first `count` records has a number or a bool in this field."""
         column = self.column(field, count)

@@ -63,9 +63,13 @@ class Window(NDArrayOperatorsMixin, Sequence[Any]):
         segment, count = self._head
         return segment.column(self._field, count), max(0, count - self._size), count
 
-    def _values(self) -> list[Any]:
-        held = self._column()
-        return [] if held is None else held[0].values(held[1], held[2])
+    def _values(self) -> Sequence[Any]:
+        if self._head is None:
+            return []
+        segment, count = self._head
+        start = max(0, count - self._size)
+        values = segment.rows_values(self._field, start, count)
+        return segment.column(self._field, count).values(start, count) if values is None else values
 
     def _computed(self) -> Array:
         held = self._column()

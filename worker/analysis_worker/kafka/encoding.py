@@ -22,7 +22,10 @@ def encode_json(value: Any) -> bytes:
     """
     try:
         return orjson.dumps(value, default=_plain, option=_OPTIONS)
-    except TypeError:  # of what is refused there, integers beyond 64 bits and numpy keys have a JSON form
+    except TypeError as error:
+        if error.__cause__ is not None:
+            raise error.__cause__ from None
+        # Refused by the encoder itself: integers beyond 64 bits and numpy keys do have a JSON form.
         return msgspec.json.encode(_with_text_keys(value), enc_hook=_plain)
 
 

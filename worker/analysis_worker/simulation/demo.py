@@ -56,11 +56,15 @@ class Settings:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a demo came to: the last picture, the faults that were put in, and every error by module."""
+    """What a demo came to: the last picture, the faults that were put in, and every error by module.
+
+    `told_to_stop` is False for one that ended by itself.
+    """
 
     picture: live_table.Picture
     faults: dict[str, int]
     errors: dict[str, list[str]]
+    told_to_stop: bool = False
 
     @property
     def error_count(self) -> int:
@@ -83,7 +87,7 @@ class Outcome:
 
 
 async def run(settings: Settings, *, started: float, stop: asyncio.Event, show: Show) -> Outcome:
-    """Run the demo until its time is over or `stop` is set; `started` is a monotonic time.
+    """Run the demo until its time is over, `stop` is set or no worker is left; `started` is a monotonic time.
 
     Raises NoExamples or BrokerUnavailable.
     """
@@ -99,7 +103,7 @@ async def run(settings: Settings, *, started: float, stop: asyncio.Event, show: 
         demo = _Demo(settings, workers, address, started)
         await demo.run(stop, show)
         await asyncio.to_thread(_end, workers)
-        return demo.outcome()
+        return dataclasses.replace(demo.outcome(), told_to_stop=stop.is_set())
 
 
 @contextlib.contextmanager
@@ -165,11 +169,15 @@ class _Demo:
     async def _ticks(self, stop: asyncio.Event) -> AsyncIterator[None]:
         seconds = self._settings.seconds
         end = None if seconds is None else self._started + seconds
-        while not stop.is_set() and (end is None or time.monotonic() < end):
+        while not stop.is_set() and (end is None or time.monotonic() < end) and self._anyone_there():
             yield None
             pause = _LOOK_SECONDS if end is None else min(_LOOK_SECONDS, max(0.0, end - time.monotonic()))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), pause)
+
+    def _anyone_there(self) -> bool:
+        """Whether a worker still runs: with none there is nothing to show but why."""
+        return any(worker.exit_code is None for worker in self._workers)
 
     def _feed(self, halt: threading.Event) -> None:
         """Send what the stations send, in a thread of its own, until `halt`."""

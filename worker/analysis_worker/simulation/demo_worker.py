@@ -5,6 +5,7 @@ import json
 import math
 import os
 import pathlib
+import signal
 import sys
 
 import aiohttp
@@ -84,7 +85,7 @@ class DemoWorker:
         if whole:
             self._last_line = whole.splitlines()[-1].decode(errors="replace")
         self._errors += [text for each in whole.splitlines() if (text := error_of(each)) is not None]
-        if not self.exit_code:
+        if self.exit_code in (None, 0, -signal.SIGTERM):  # the last: told to end before it could listen
             return self._errors
         return [*self._errors, f"it ended with exit code {self.exit_code}: {self._last_line}"]
 

@@ -1,4 +1,4 @@
-"""Records of one partition into windows and triggers, and what must not be taken, or not yet, or not again."""
+"""Records of a partition into windows and triggers; what must not be taken, not yet, or not again."""
 
 import random
 from typing import Any
@@ -124,10 +124,8 @@ def test_other_shards_stations_are_passed_over_and_counted() -> None:
 def test_each_station_is_taken_by_exactly_one_of_the_shards() -> None:
     shards = [builders.an_engine(slots=range(first, 64, 3)) for first in range(3)]
     names = [f"S{number}" for number in range(100)]
-    owners = [
-        [station for station, _ in told(driven.take("POWER", *map(sample, names)))] for driven in shards
-    ]
-    assert sorted(sum(owners, [])) == sorted(names)
+    taken = [driven.take("POWER", *map(sample, names)) for driven in shards]
+    assert sorted(station for each in taken for station, _ in told(each)) == sorted(names)
 
 
 def test_a_record_of_many_stations_brings_each_its_own() -> None:

@@ -51,7 +51,15 @@ def test_the_values_handed_over_are_not_changed() -> None:
 
 @pytest.mark.parametrize(
     ("values", "numeric"),
-    [([1, 2.5, True], True), ([], True), ([1, None], False), ([1, "1"], False), ([[1]], False)],
+    [
+        ([1, 2.5, True], True),
+        ([], True),
+        ([1, None], False),
+        ([1, "1"], False),
+        ([[1]], False),
+        ([10**300], True),
+        ([1, 10**400], False),
+    ],
 )
 def test_numeric_is_int_float_or_bool_in_every_value(values: list[Any], numeric: bool) -> None:
     assert padding.is_numeric(values) is numeric

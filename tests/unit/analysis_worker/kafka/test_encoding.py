@@ -1,4 +1,4 @@
-"""Outputs as the seed system's 5.4 has them: value, key, headers; whatever a callback returns as plain JSON."""
+"""Outputs as the seed system's 5.4 has them, and whatever a callback returns as plain JSON."""
 
 import collections
 import dataclasses
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysis_module import names, spec
+from analysis_module import spec
 from analysis_worker.kafka import encoding
 from tests import builders
 
@@ -65,12 +65,20 @@ def test_the_1_0_envelope_writes_its_names() -> None:
 def test_the_id_names_module_station_topic_partition_and_offset() -> None:
     trigger = builders.a_trigger(builders.a_station("深圳/1"), 42, topic="POWER")
     assert encoding.output_id("m", trigger) == "m/深圳/1/POWER/0/42"
-    assert encoding.output_headers("m", trigger) == [(names.HEADER_OUTPUT_ID, "m/深圳/1/POWER/0/42".encode())]
+    assert encoding.output_ids("m", [trigger]) == ["m/深圳/1/POWER/0/42".encode()]
 
 
 def test_the_same_record_gives_the_same_id_and_another_one_another() -> None:
     ids = [encoding.output_id("m", builders.a_trigger(offset=offset)) for offset in (1, 1, 2)]
     assert ids[0] == ids[1] != ids[2]
+
+
+def test_the_ids_of_many_triggers_are_those_of_each() -> None:
+    station = builders.a_station()
+    triggers = [builders.a_trigger(station, offset, topic=topic) for topic in "AAB" for offset in (1, 2)]
+    expected = [encoding.output_id("m", trigger).encode() for trigger in triggers]
+    assert encoding.output_ids("m", triggers) == expected
+    assert len(set(expected)) == 4
 
 
 def test_text_is_utf_8_without_escapes() -> None:
@@ -127,7 +135,7 @@ def test_what_is_not_finite_is_null(bad: float) -> None:
         (Number(1.5), "1.5"),
         (collections.OrderedDict(b=1, a=2), '{"b":1,"a":2}'),
         (collections.defaultdict(list, a=[1]), '{"a":[1]}'),
-        ({1: "a", 2.5: "b", None: "c", True: "d"}, '{"1":"d","2.5":"b","null":"c"}'),
+        ({1: "a", 2.5: "b", None: "c", False: "d"}, '{"1":"a","2.5":"b","null":"c","false":"d"}'),
         ({np.int64(1): np.int64(2), np.float64(1.5): 1}, '{"1":2,"1.5":1}'),
         ({np.str_("a"): 1, True: 2**64, None: (2**70,)}, None),
         (Result(np.int64(3)), '{"power":3}'),

@@ -1,0 +1,66 @@
+"""Where a partition is read from: progress, floors, committed offsets and the reset policy, weighed."""
+
+import dataclasses
+import logging
+
+from analysis_module import spec
+from analysis_worker.engine.records import TopicPartition
+from analysis_worker.kafka import progress_log
+from analysis_worker.observability.metrics import WorkerMetrics
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """What decides where a partition is read from; `bounds` are the first offset held and the end."""
+
+    place: TopicPartition
+    bounds: tuple[int, int]
+    committed: int | None
+    reset: spec.AutoOffsetReset
+
+    def resume(self, progress: progress_log.SlotProgress | None) -> int:
+        """The first offset of a slot that was not done."""
+        if progress is not None and self.place in progress.offsets:
+            return progress.offsets[self.place]
+        if progress is None and self.committed is not None:
+            return self.committed
+        return self._by_policy()
+
+    def floor(self, progress: progress_log.SlotProgress | None, resume: int) -> int:
+        """Where the rebuild of a slot's windows starts: without any progress, at the beginning."""
+        if progress is None:
+            return self.bounds[0]
+        return max(self.bounds[0], progress.floors.get(self.place, resume))
+
+    def within(self, offset: int) -> int:
+        """An offset that the partition has: this one, or where to go on in its stead."""
+        first, end = self.bounds
+        if offset < first:
+            return first
+        return self._by_policy() if offset > end else offset
+
+    def _by_policy(self) -> int:
+        return self.bounds[0] if self.reset is spec.AutoOffsetReset.EARLIEST else self.bounds[1]
+
+    def tell(self, lowest: int, highest: int, metrics: WorkerMetrics) -> None:
+        """Say what is skipped or read anew, of the offsets that were to be read on from."""
+        first, end = self.bounds
+        if lowest < first:
+            metrics.skipped(self.place.topic, first - lowest)
+            log.error(
+                "%s/%s: offsets %s to %s are no longer held; %s records are lost to this module",
+                *self.place,
+                lowest,
+                first - 1,
+                first - lowest,
+            )
+        if highest > end:
+            log.error(
+                "%s/%s ends at %s, before offset %s: it was made anew; reading from %s",
+                *self.place,
+                end,
+                highest,
+                self.within(highest),
+            )
