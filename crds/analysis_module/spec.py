@@ -369,7 +369,7 @@ class Observability:
     """Logs and metrics of the workers."""
 
     log_level: LogLevel = setting(LogLevel.INFO, change=HOT)
-    log_format: LogFormat = setting(LogFormat.TEXT, change=HOT)
+    log_format: LogFormat = setting(LogFormat.TEXT, change=ROLLING)
     per_station_series: bool = setting(False, change=HOT)
     max_station_series: int = setting(100, change=HOT, minimum=0, maximum=100_000)
 

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from analysis_module import names
-
 from tests.infrastructure import kafka_tools
 
 WINDOW = 20
@@ -75,7 +74,7 @@ def make(bootstrap: str, name: str, *, partitions: int = 4, replication: int = 1
 def records(
     count: int, stations: int, *, seed: int = 1, keyed: bool = True, start: Mapping[str, int] | None = None
 ) -> Iterator[tuple[bytes | None, bytes, list[tuple[str, bytes]], None, None]]:
-    """`count` records of `stations` stations in random order, each station's numbered from 1 (or on from `start`)."""
+    """Records of stations in random order, each station's numbered from 1 (or on from `start`)."""
     chance = random.Random(seed)
     numbers: dict[str, int] = dict(start or {})
     for _ in range(count):

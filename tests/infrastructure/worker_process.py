@@ -1,4 +1,4 @@
-"""A real worker process under test: started from a manifest or an Assignment, asked for its status, killed."""
+"""A real worker process under test: started from a manifest or an Assignment, asked, edited, killed."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""Every hot field edited in mid-stream: applied within a second of the file's change, nothing lost, windows kept."""
+"""Every hot field edited in mid-stream: applied within a second, nothing lost, windows kept."""
 
 import json
 import threading
@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from analysis_module import assignment, reading
 
+from analysis_module import assignment, reading
 from tests.infrastructure import kafka_tools, numbered_stream, waiting
 from tests.infrastructure.kafka_cluster import KafkaEndpoint
 from tests.infrastructure.worker_process import WorkerProcess, manifest
@@ -80,6 +80,8 @@ def test_every_hot_field_is_applied_in_mid_stream_and_no_record_is_lost(
     stream = numbered_stream.make(kafka.bootstrap_servers, "hot")
     late_topic = f"{stream.group}-late"
     kafka_tools.create_topic(kafka.bootstrap_servers, late_topic)
+    outputs_topic = f"{stream.group}-elsewhere"
+    kafka_tools.create_topic(kafka.bootstrap_servers, outputs_topic)
     base = {"topic": stream.topic, "fields": ["stationId", "number"], "windowSize": 20}
     spec = stream.spec(inputs=[base], callback={"source": _edition(1), "parameters": {"a": 1}})
     steady = Stream(stream)
@@ -98,6 +100,9 @@ def test_every_hot_field_is_applied_in_mid_stream_and_no_record_is_lost(
         editing.edit(trigger={"policy": "Latest"})
         editing.edit(trigger={"policy": "EveryRecord"})
         editing.edit(stations={"exclude": ["nobody-*"]})
+        editing.edit(dependencies=[{"module": "elsewhere", "topic": outputs_topic, "windowSize": 4}])
+        editing.edit(dependencies=[])
+        editing.edit(output={"topic": stream.output_topic, "envelope": "standard"})
         editing.edit(errors={"retries": 2, "backoffSeconds": 0.1})
         editing.edit(expireAfterSeconds=900)
         editing.edit(observability={"logLevel": "DEBUG", "perStationSeries": True})

@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 
 import pytest
+
 from analysis_module import names
 from analysis_worker.simulation import faults
-
 from tests.infrastructure import kafka_tools, numbered_stream, waiting
 from tests.infrastructure.kafka_cluster import KafkaEndpoint
 from tests.infrastructure.worker_process import WorkerProcess

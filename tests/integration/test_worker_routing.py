@@ -1,4 +1,4 @@
-"""Aligned routing: a shard reads only its slots' partitions, and a record in the wrong one still finds its owner."""
+"""Aligned routing: a shard reads its slots' partitions, and a record in a wrong one finds its owner."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Two workers on topics that are not keyed by station: each station has exactly one owner, also while slots move."""
+"""Two workers on topics not keyed by station: each station has one owner, also while slots move."""
 
 import collections
 import json
@@ -6,7 +6,6 @@ import threading
 from pathlib import Path
 
 from analysis_module import assignment, names, reading
-
 from tests.infrastructure import kafka_tools, numbered_stream, waiting
 from tests.infrastructure.kafka_cluster import KafkaEndpoint
 from tests.infrastructure.worker_process import WorkerProcess

@@ -30,9 +30,10 @@ class Finish:
 
 @dataclasses.dataclass(frozen=True)
 class Wait:
-    """Time passes, and what is due starts."""
+    """Time passes, and what is due starts, unless the alarm is late."""
 
     milliseconds: int
+    late: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +47,7 @@ submits = st.builds(
     Submit, st.lists(st.sampled_from(STATIONS), max_size=8) | st.sampled_from([["a"] * 70, ["b"] * 200])
 )
 finishes = st.builds(Finish, st.integers(0, 3))
-waits = st.builds(Wait, st.sampled_from([0, 1, 400, 999, 1000, 5000]))
+waits = st.builds(Wait, st.sampled_from([0, 1, 400, 999, 1000, 5000]), st.booleans())
 policies = st.builds(Policy, st.sampled_from(TriggerPolicy))
 streams = st.lists(st.one_of(submits, submits, finishes, finishes, waits), max_size=40)
 changing_streams = st.lists(st.one_of(submits, submits, finishes, finishes, waits, policies), max_size=40)
@@ -77,7 +78,8 @@ class Watched:
             self.start(self.scheduler.submit([self.trigger(each) for each in event.station_ids], self.now_ms))
         elif isinstance(event, Wait):
             self.now_ms += event.milliseconds
-            self.start(self.scheduler.due(self.now_ms))
+            if not event.late:
+                self.start(self.scheduler.due(self.now_ms))
         elif isinstance(event, Policy):
             self.scheduler.policy = event.policy
         elif self.running:

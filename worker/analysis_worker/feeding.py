@@ -207,8 +207,10 @@ class Feed:
         for begin in range(0, len(records), CHUNK_RECORDS):
             now_ms = int(time.time() * 1000)
             chunk = records[begin : begin + CHUNK_RECORDS]
+            strays = part.wrong_partition
             taken = self.reader.take(part, chunk, now_ms)
             self._flow.take(taken, now_ms)
+            self._metrics.wrong_partition(part.source.topic, part.wrong_partition - strays)
             log.debug("%s/%s: %s records, %s triggers", *part.origin, len(chunk), len(taken.triggers))
             self._metrics.consumed(part.source.topic, len(chunk))
             self._metrics.muted(taken.muted)

@@ -176,6 +176,7 @@ class Flow:
             if self._record(work.station).breaker.allows(now):
                 allowed.append(work)
                 self.in_flight += len(work.triggers)
+                self._metrics.stations.consumed(work.station.id, len(work.triggers))
                 continue
             self._metrics.failed("breaker_open", len(work.triggers))
             for trigger in work.triggers:
@@ -245,10 +246,16 @@ class Flow:
             for trigger in triggers:
                 trigger.settle()
         else:
-            settles = [trigger.settle for trigger in triggers]
-            self._box.put_all(list(zip(self._messages(finished, triggers), settles, strict=True)))
-        # One output of each piece of work stands for the others in the end-to-end times.
-        self._metrics.end_to_end(max(0.0, self._clock() - triggers[0].timestamp / 1000))
+            messages = self._messages(finished, triggers)
+            told = [trigger.settle for trigger in triggers]
+            told[-1] = functools.partial(self._all_acknowledged, triggers[-1], messages)
+            self._box.put_all(list(zip(messages, told, strict=True)))
+
+    def _all_acknowledged(self, last: Trigger, messages: Sequence[ports.Message]) -> None:
+        """A piece of work's last output is written, and so all: one stands for them in the times."""
+        last.settle()
+        self._metrics.sent(len(messages), sum(len(message.value or b"") for message in messages))
+        self._metrics.end_to_end(max(0.0, self._clock() - last.timestamp / 1000))
 
     def _messages(self, finished: calling.Finished, triggers: Sequence[Trigger]) -> list[ports.Message]:
         topic = self.assembly.wiring.output_topic or ""
@@ -282,6 +289,7 @@ class Flow:
         assert trigger is not None
         error_type = "callback_timeout" if isinstance(error, calling.CallbackTimeout) else "callback_error"
         self._metrics.failed(error_type)
+        self._metrics.stations.failed(trigger.station.id, 1)
         if error_type == "callback_timeout":
             self._metrics.callback_timed_out()
         record = self._record(trigger.station)
@@ -343,8 +351,10 @@ class Flow:
 
     def forget(self, stations: Iterable[Station]) -> None:
         """Drop what is told of stations that are gone."""
-        for station in stations:
-            self.records.pop(station.id, None)
+        gone = [station.id for station in stations]
+        for station_id in gone:
+            self.records.pop(station_id, None)
+        self._metrics.stations.forget(gone)
 
     async def drain(self, within_seconds: float) -> bool:
         """Wait until no trigger is under way and every output is acknowledged."""

@@ -74,7 +74,6 @@ class Worker:
         self._callback_loop = callback_loop
         self._connector = connector
         self._tasks: list[asyncio.Task[None]] = []
-        self._counted = (0, 0, 0)
         self._applying = asyncio.Lock()
         self.failure: BaseException | None = None
         self.stopped = asyncio.Event()
@@ -90,7 +89,11 @@ class Worker:
         """
         callback = self._given_callback or loading.load(self.assignment.module_spec.callback)
         self.engine = Engine(self.assembly.engine_settings, self.assignment.slots)
-        self.box = outbox.Outbox(self._connector.sink, self._output_refused)
+        self.box = outbox.Outbox(
+            self._connector.sink,
+            self._output_refused,
+            lambda: self.metrics.reconnected("producer"),
+        )
         await self._reached(self.box.start)
         await self._reached(self._ensure_topics)
         self.flow = flow.Flow(
@@ -112,6 +115,7 @@ class Worker:
         self.feed = self._make_feed(intake.Reader(self.engine, self.assignment.slots))
         await self._reached(lambda: self.feed.begin(held))
         await self.committer.initial(self.feed)
+        self._limit_station_series(self.assignment.module_spec)
         self.applied_at = time.time()
         self.state = "restoring"
         for work in (self.feed.run(), self._commit_regularly(), self._expire_regularly()):
@@ -217,17 +221,8 @@ class Worker:
             await asyncio.sleep(self.settings.commit_interval_seconds)
             await self.committer.commit([self.feed, *self.gains])
             self.metrics.committed()
-            self._count_outbox()
             if self.state == "restoring" and not self.feed.restoring:
                 self.state = "running"
-
-    def _count_outbox(self) -> None:
-        """Bring the outbox's counts into the metrics; it counts for itself, off the hot path."""
-        box, (sent, sent_bytes, reconnects) = self.box, self._counted
-        self.metrics.sent(box.sent - sent, box.sent_bytes - sent_bytes)
-        for _ in range(box.reconnects - reconnects):
-            self.metrics.reconnected("producer")
-        self._counted = (box.sent, box.sent_bytes, box.reconnects)
 
     async def _expire_regularly(self) -> None:
         while True:
@@ -305,6 +300,9 @@ class Worker:
         self._spawn(self.flow.callbacks.tear_former_down())
         self._spawn(self._guarded(self._reached(self._ensure_topics)))
         logs.set_level(module_spec.observability.log_level)
+        self._limit_station_series(module_spec)
+
+    def _limit_station_series(self, module_spec: spec.ModuleSpec) -> None:
         self.metrics.stations.limit(
             per_station_series=module_spec.observability.per_station_series,
             max_station_series=module_spec.observability.max_station_series,

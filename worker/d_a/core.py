@@ -110,11 +110,12 @@ class ServiceCore:
             self._result_handler = result_handler or self._result_handler
             log_files.open_log(self._configuration.logging)
             try:
-                runner = self._runner = self._make_runner(callback, batch_handler, loop)
+                runner = self._make_runner(callback, batch_handler, loop)
                 self._serve_pages(runner.worker)
             except BaseException:
                 log_files.close_log()
                 raise
+            self._runner = runner
             _started.append(self)
         runner.ended.add_done_callback(self._ended)
         runner.begin()

@@ -48,11 +48,12 @@ class Runner:
         self._calls = calls
         self._commit_size = commit_size
         self._told = asyncio.Event()
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def begin(self) -> None:
         """Start the thread."""
+        self._loop = asyncio.new_event_loop()
         self._thread.start()
 
     @property
@@ -61,17 +62,21 @@ class Runner:
         return not self.ended.done()
 
     def tell_stop(self) -> None:
-        """Have the worker stop; `ended` says when it has. Idempotent, from any thread."""
-        with contextlib.suppress(RuntimeError):  # the loop is closed: it has ended
-            self._loop.call_soon_threadsafe(self._told.set)
+        """Have the worker stop, once it was begun; `ended` says when it has. Idempotent, from any thread."""
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: it has ended
+                self._loop.call_soon_threadsafe(self._told.set)
 
     def submit(self, work: Coroutine[Any, Any, Result]) -> concurrent.futures.Future[Result]:
-        """Run a coroutine on the worker's loop."""
+        """Run a coroutine on the worker's loop, once it was begun."""
+        assert self._loop is not None
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def _run(self) -> None:
         try:
-            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            loop = self._loop
+            assert loop is not None
+            with asyncio.Runner(loop_factory=lambda: loop) as runner:
                 runner.run(self._live())
         except BaseException as error:
             if not self.started.done():

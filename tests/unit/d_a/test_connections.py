@@ -29,7 +29,7 @@ def test_the_password_reaches_the_clients_arguments_and_no_repr() -> None:
     read = settings(KAFKA)
     connection = connections.connection_of(read, kafka_settings.resource_part(read, "g.m"))
     assert connection.source_arguments()["sasl_plain_password"] == "hunter2"
-    assert connection.source_arguments()["group_id"] == "g.m"
+    assert connection.group_id == "g.m"
     assert "hunter2" not in repr(connection)
 
 
@@ -60,9 +60,7 @@ def test_tls_needs_no_file_and_checks_the_host_unless_told_not_to() -> None:
 
 def test_a_certificate_that_is_not_there_is_told_with_its_path() -> None:
     section = {"security_protocol": "SSL", "ssl_cafile": "/nowhere/ca.pem"}
-    with pytest.raises(
-        ConfigurationError, match=r"KAFKA_CONFIG\.ssl_cafile: there is no file /nowhere/ca\.pem"
-    ):
+    with pytest.raises(ConfigurationError, match=r"KAFKA_CONFIG\.ssl_cafile: there is no file /nowhere"):
         connections.security_arguments(section, "KAFKA_CONFIG")
 
 

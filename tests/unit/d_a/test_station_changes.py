@@ -19,7 +19,7 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[offline
     made.stop()
 
 
-def test_records_that_wait_for_a_removed_station_are_done_without_a_callback(
+def test_what_waits_for_a_removed_station_is_done_without_a_callback(
     service: offline.Offline,
 ) -> None:
     called, gate = [], threading.Event()

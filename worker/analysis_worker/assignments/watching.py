@@ -31,6 +31,13 @@ def version_of(path: pathlib.Path) -> Version | None:
     return Version(found.st_ino, found.st_mtime_ns, found.st_size)
 
 
+def _content(path: pathlib.Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
 async def versions(path: pathlib.Path, *, known: bytes | None = None) -> AsyncIterator[bytes]:
     """The file's content each time that it has changed; `known` is the content already in use."""
     seen: Version | None = None
@@ -38,11 +45,8 @@ async def versions(path: pathlib.Path, *, known: bytes | None = None) -> AsyncIt
     while True:
         now = version_of(path)
         if now is not None and now != seen:
-            try:
-                read = path.read_bytes()
-            except OSError:
-                read = None  # swapped between the look and the read: look again
-            if read is not None:
+            read = _content(path)
+            if read is not None:  # else swapped between the look and the read: look again
                 seen = now
                 if read != content:
                     content = read

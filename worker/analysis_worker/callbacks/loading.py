@@ -14,7 +14,7 @@ from typing import Any
 from analysis_module import names, spec
 
 ENV_INLINE_SOURCE = "DATA_ANALYSIS_INLINE_SOURCE"
-"""Set to `off`, no source text of an Assignment is run: the operator's owner decides (names it to workers)."""
+"""Set to `off`, no source text of an Assignment is run: the owner of the operator decides."""
 
 
 class CallbackError(ValueError):

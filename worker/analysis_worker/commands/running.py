@@ -41,7 +41,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = commands.add_parser(
         "run",
         help="run one worker",
-        description="Run one worker until SIGTERM or SIGINT; the file is watched, and hot changes are applied.",
+        description="Run one worker until SIGTERM or SIGINT; hot changes of its file are applied.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -81,9 +81,10 @@ async def _run(arguments: argparse.Namespace) -> int:
     content = documents.read_bytes(path)
     assignment = _assignment(arguments, content)
     observability = assignment.module_spec.observability
+    log_file, level = logs.from_environment(os.environ, default_level=observability.log_level)
     logs.configure(
-        log_file=os.environ.get(names.ENV_LOG_FILE),
-        level=os.environ.get(names.ENV_LOG_LEVEL) or observability.log_level,
+        log_file,
+        level,
         fmt="json" if observability.log_format is spec.LogFormat.JSON else "text",
     )
     logs.identify(module=assignment.module_spec.module, shard=assignment.shard)

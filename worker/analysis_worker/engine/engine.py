@@ -13,7 +13,7 @@ from analysis_worker.engine import layout as layouts
 from analysis_worker.engine import segments
 from analysis_worker.engine.records import Row, TopicPartition
 from analysis_worker.engine.stations import Station
-from analysis_worker.engine.windows import Head, TopicWindow
+from analysis_worker.engine.windows import Head, Origins, TopicWindow
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -154,11 +154,21 @@ class Engine:
             station.heads[index] = head
         return window
 
-    def append_output(self, station: Station, dependency: int, rows: Sequence[Row]) -> None:
-        """Envelopes of a dependency's output for a station; the newest stay."""
+    def append_output(
+        self,
+        station: Station,
+        dependency: int,
+        rows: Sequence[Row],
+        at: tuple[TopicPartition, int] | None = None,
+    ) -> None:
+        """Envelopes of a dependency's output for a station; the newest stay. `at` is where they came from."""
         index = len(self.layout.inputs) + dependency
-        size = self.layout.dependencies[dependency].window_size
-        station.heads[index] = ((station.heads[index] or ()) + tuple(rows))[-size:]
+        source = self.layout.dependencies[dependency]
+        station.heads[index] = ((station.heads[index] or ()) + tuple(rows))[-source.window_size :]
+        if at is not None:
+            origins = station.output_origins.setdefault(source.topic, Origins(source.window_size, 1))
+            origins.note(*at)
+            origins.next_run()
 
     def ready(self, station: Station) -> bool:
         """Whether every required topic has a record."""
@@ -231,6 +241,7 @@ class Engine:
             else:
                 size = self.layout.dependencies[new - len(self.layout.inputs)].window_size
                 station.heads[new] = (heads[old] or ())[-size:] or None
+                station.output_origins.get(before.topics[old], Origins(1, 1)).resize(size, 1)
         for index, window in self._global_windows.items():
             station.heads[index] = window.head
 
@@ -250,9 +261,11 @@ class Engine:
             of_slot = floors.setdefault(station.slot, {})
             for window in station.windows:
                 if window is not None:
-                    _lower(of_slot, window)
+                    _lower(of_slot, window.origins)
+            for origins in station.output_origins.values():
+                _lower(of_slot, origins)
         for window in self._global_windows.values():
-            _lower(floors.setdefault(-1, {}), window)
+            _lower(floors.setdefault(-1, {}), window.origins)
         return floors
 
     def window_bytes(self) -> int:
@@ -281,6 +294,6 @@ def _kinds(layout: layouts.Layout) -> list[tuple[str, spec.Scope | None]]:
     return list(zip(layout.topics, scopes, strict=True))
 
 
-def _lower(floors: dict[TopicPartition, int], window: TopicWindow) -> None:
-    for place, offset in window.origins.floors().items():
+def _lower(floors: dict[TopicPartition, int], origins: Origins) -> None:
+    for place, offset in origins.floors().items():
         floors[place] = min(offset, floors.get(place, offset))

@@ -266,6 +266,8 @@ class Reader:
         if source.aligned and slot != part.origin.partition:
             self._stray(part, record, taken)
             return
+        if part.source.kind is Kind.STRAYS and slot == coming.origin.partition.partition:
+            return  # of a record of many stations, this one's part was taken where it was first written
         if record.offset < part.skip.get(slot, 0):
             return
         if part.restoring and station.owned and record.offset >= part.resume.get(slot, 0):
@@ -286,7 +288,7 @@ class Reader:
             station = renewed
         station.last_seen = max(station.last_seen, seen)
         if source.kind is Kind.DEPENDENCY:
-            engine.append_output(station, source.index, arrival.rows)
+            engine.append_output(station, source.index, arrival.rows, (part.origin, record.offset))
         else:
             window = engine.append(station, source.index, arrival.rows, replace=arrival.replace)
             window.origins.note(part.origin, record.offset)
@@ -322,6 +324,8 @@ class Reader:
                 self.engine.learn(source.topic, arrival.station_id, devices)
 
     def _stray(self, part: PartitionIntake, record: Record, taken: Taken) -> None:
+        if taken.strays and taken.strays[-1].record is record:
+            return  # another station of the same record: it goes on once, for all of them
         part.wrong_partition += 1
         pending = part.progress.pending.get(part.origin.partition)
         if pending is not None and record.offset >= part.resume.get(part.origin.partition, 0):

@@ -8,7 +8,7 @@ from typing import Any
 from analysis_worker.engine import progress
 from analysis_worker.engine.layout import Layout
 from analysis_worker.engine.records import TopicPartition
-from analysis_worker.engine.windows import TopicWindow
+from analysis_worker.engine.windows import Origins, TopicWindow
 
 
 class Station:
@@ -17,7 +17,18 @@ class Station:
     `last_seen` is in ms since the epoch: the last time that any topic brought something.
     """
 
-    __slots__ = ("heads", "id", "in_flight", "last_seen", "next_due", "owned", "slot", "waiting", "windows")
+    __slots__ = (
+        "heads",
+        "id",
+        "in_flight",
+        "last_seen",
+        "next_due",
+        "output_origins",
+        "owned",
+        "slot",
+        "waiting",
+        "windows",
+    )
 
     def __init__(self, station_id: str, slot: int, *, inputs: int, dependencies: int, owned: bool) -> None:
         self.id = station_id
@@ -25,6 +36,7 @@ class Station:
         self.owned = owned
         self.windows: list[TopicWindow | None] = [None] * inputs
         self.heads: list[Any] = [None] * (inputs + dependencies)
+        self.output_origins: dict[str, Origins] = {}  # by the dependency's topic
         self.last_seen = 0
         self.in_flight = False
         self.waiting: collections.deque[Trigger] = collections.deque()

@@ -40,12 +40,16 @@ class Outbox:
     """Takes messages without waiting; calls back, on the loop, when each is acknowledged.
 
     `refused` is called with a message that Kafka will never take and the reason; the message counts as
-    acknowledged after that.
+    acknowledged after that. `reconnected` is called when a new producer has taken a failed one's place.
     """
 
     def __init__(
-        self, make_sink: Callable[[], ports.Sink], refused: Callable[[ports.Message, str], None]
+        self,
+        make_sink: Callable[[], ports.Sink],
+        refused: Callable[[ports.Message, str], None],
+        reconnected: Callable[[], None] = lambda: None,
     ) -> None:
+        self._reconnected = reconnected
         self._make_sink = make_sink
         self._refused = refused
         self._sink: ports.Sink | None = None
@@ -59,9 +63,7 @@ class Outbox:
         self._closed = False
         self.pending = 0
         self.sent = 0
-        self.sent_bytes = 0
         self.connected = False
-        self.reconnects = 0
         self._partition = functools.lru_cache(maxsize=65_536)(partitioning.partition_of)
 
     async def start(self) -> None:
@@ -155,9 +157,7 @@ class Outbox:
         """The first messages of a lane are acknowledged."""
         popleft = lane.entries.popleft
         for _ in range(count):
-            message, acknowledged = popleft()
-            self.sent_bytes += len(message.value or b"")
-            acknowledged()
+            popleft()[1]()
         self.sent += count
         self.pending -= count
         if not self.pending:
@@ -169,7 +169,7 @@ class Outbox:
                 sink = self._make_sink()
                 await sink.start()
                 self._sink, self.connected = sink, True
-                self.reconnects += 1
+                self._reconnected()
             return self._sink
 
     async def _give_up(self, failed: ports.Sink) -> None:

@@ -91,12 +91,16 @@ SKIPPED_OFFSETS = _counter(
 )
 LAG_RECORDS = _gauge("lag_records", "Records between position and end.", "topic", "partition")
 LAG_SECONDS = _gauge(
-    "lag_seconds", "Age of the oldest record not taken yet.", "topic", "partition", unit="seconds"
+    "lag_seconds",
+    "Age of the last record taken, 0 at the partition's end.",
+    "topic",
+    "partition",
+    unit="seconds",
 )
 HELD = _gauge("held", "Records kept back while windows are restored.")
 
 # Callbacks.
-IN_FLIGHT = _gauge("in_flight", "Stations whose callback runs.")
+IN_FLIGHT = _gauge("in_flight", "Triggers whose callback runs or is queued for it.")
 WAITING = _gauge("waiting", "Triggers that wait for a callback.")
 COALESCED = _counter("coalesced_total", "Triggers covered by the callback of a newer one.")
 CALLBACK_TIMEOUTS = _counter("callback_timeouts_total", "Callbacks stopped for taking too long.")

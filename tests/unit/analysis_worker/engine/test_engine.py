@@ -291,6 +291,15 @@ def test_a_module_runs_for_the_stations_it_is_told(stations: dict[str, Any], adm
     assert taken.foreign == 3 - len(admitted)
 
 
+def test_a_device_kept_for_its_station_makes_none_of_a_station_it_is_not_told() -> None:
+    driven = builders.an_engine(inputs=[GUNS, POWER], stations={"include": ["S*"]})
+    driven.take(GUN, gun("H1", 1))
+    taken = driven.take("POWER", {"stationId": "H1", "power": 1}, {"stationId": "H1", "power": 1})
+    assert (taken.triggers, taken.foreign) == ([], 2)
+    driven.engine.own(range(64))
+    assert driven.take(GUN, gun("H1", 2)).triggers == []
+
+
 def test_devices_of_the_stations_it_is_told_are_kept_before_they_are_known_to_be_theirs() -> None:
     driven = builders.an_engine(inputs=[{"topic": PARAM}, GUNS], stations={"include": ["S*"]})
     assert driven.take(GUN, gun("H1", 1)).triggers == []

@@ -28,6 +28,14 @@ def test_a_window_grows_or_shrinks_and_keeps_its_records(size: int, window: list
     assert driven.module_input()["power_window"] == [*window[1:], 6]
 
 
+def test_floors_hold_for_records_that_come_after_the_change() -> None:
+    driven = reconfigured([POWER], [{**POWER, "windowSize": 100}])
+    driven.take("POWER", *({"stationId": "S1", "power": n} for n in range(2_000)))
+    (floors,) = driven.engine.floors().values()
+    (floor,) = floors.values()
+    assert 5 + 2_000 - 100 - 3 * 64 <= floor <= 5 + 2_000 - 100
+
+
 def test_fields_come_null_and_go_and_the_others_stay() -> None:
     driven = reconfigured([POWER], [{**POWER, "fields": ["soc", "stationId", "power"]}])
     driven.take("POWER", {"stationId": "S1", "power": 6, "soc": 60})

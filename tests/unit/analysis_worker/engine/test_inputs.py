@@ -183,7 +183,8 @@ def test_a_topics_field_keeps_the_name_of_a_summary_key() -> None:
     source = {"topic": "POWER", "fields": ["stationId", "timestamp", "load_forecast"], "windowSize": 1}
     driven = builders.an_engine("load_prediction", inputs=[source])
     driven.take("POWER", {"stationId": "S1", "timestamp": 5, "load_forecast": "x"})
-    assert (driven.module_input()["timestamp"], driven.module_input()["load_forecast"]) == (5, "x")
+    for module_input in (driven.module_input(), driven.module_input().plain()):
+        assert (module_input["timestamp"], module_input["load_forecast"]) == (5, "x")
 
 
 # -- collisions

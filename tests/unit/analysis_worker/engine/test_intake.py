@@ -292,6 +292,19 @@ def test_a_stray_reaches_its_owner_under_the_id_of_its_first_place() -> None:
     assert owed(driven, strays) == {}
 
 
+def test_a_stray_record_of_many_stations_is_taken_once_for_each() -> None:
+    driven = builders.an_engine(inputs=[ALIGNED])
+    slot = slot_of("S1")
+    names = ["S1", "S2", "S3", "S4"]
+    taken = driven.take("POWER", [sample(name) for name in names], partition=slot)
+    assert told(taken) == [("S1", 0)]
+    assert len(taken.strays) == 1, "it is passed on once"
+    origin = [("stray-topic", b"POWER"), ("stray-partition", b"%d" % slot), ("stray-offset", b"0")]
+    record = builders.a_record([sample(name) for name in names], headers=origin)
+    taken = driven.reader.take(driven.part(driven.assembly.wiring.strays_topic), [record], round(NOW * 1000))
+    assert told(taken) == [("S2", 0), ("S3", 0), ("S4", 0)]
+
+
 @pytest.mark.parametrize(
     "headers", [[], [("stray-topic", b"OTHER")], [("stray-topic", b"POWER"), ("stray-partition", b"x")]]
 )

@@ -126,6 +126,17 @@ def test_a_callback_longer_than_the_interval_is_followed_at_once() -> None:
     assert made.finished("a", 5000) == ("a", [1])
 
 
+def test_an_alarm_that_comes_late_starts_nothing_beside_what_runs() -> None:
+    made = Submitting(INTERVAL, 1000)
+    made.submit("a", 0)
+    made.finished("a", 1)
+    assert made.submit("a", 500) == []
+    assert made.submit("a", 1000) == [("a", [2])]
+    assert made.submit("a", 2000) == []
+    assert made.due(2000) == []
+    assert made.finished("a", 2000) == ("a", [3])
+
+
 def test_many_triggers_of_a_sleeping_station_cost_one_alarm() -> None:
     made = Submitting(INTERVAL, 1000)
     made.submit("a", 0)

@@ -124,6 +124,16 @@ def test_a_floor_is_never_newer_than_the_oldest_record_and_only_a_few_blocks_old
         assert followed.floor >= followed.offsets[0] - 5 * segments.block_rows_for(size)
 
 
+@pytest.mark.parametrize(("before", "after"), [(4_096, 16_384), (32, 4_096), (1_000, 300), (10, 10_000)])
+def test_a_floor_stays_old_enough_when_a_full_window_is_resized(before: int, after: int) -> None:
+    followed = Followed(before)
+    followed.append(2 * before + 50)
+    followed.resize(after)
+    for _ in range(30):
+        followed.append(after // 30 + 1)
+        assert followed.floor <= followed.offsets[0]
+
+
 def test_a_floor_stays_old_enough_through_growing_and_shrinking() -> None:
     chance = random.Random(4)
     followed = Followed(4096)
