@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
 
@@ -67,6 +67,14 @@ class Stream(threading.Thread):
         self._stream = stream
         self._records = numbered_stream.records(1_000_000, 10)
 
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.enough.set()
+        self.join()
+
     def run(self) -> None:
         while not self.enough.is_set():
             some = [next(self._records) for _ in range(20)]
@@ -84,10 +92,8 @@ def test_every_hot_field_is_applied_in_mid_stream_and_no_record_is_lost(
     kafka_tools.create_topic(kafka.bootstrap_servers, outputs_topic)
     base = {"topic": stream.topic, "fields": ["stationId", "number"], "windowSize": 20}
     spec = stream.spec(inputs=[base], callback={"source": _edition(1), "parameters": {"a": 1}})
-    steady = Stream(stream)
-    with WorkerProcess(tmp_path).with_spec(spec) as worker:
+    with WorkerProcess(tmp_path).with_spec(spec) as worker, Stream(stream) as steady:
         worker.start().wait_until_running()
-        steady.start()
         waiting.until(lambda: stream.output_count() > 300, what="a first part", timeout_seconds=30)
         editing = Editing(worker, spec)
         editing.edit(inputs=[{**base, "windowSize": 30}])

@@ -289,8 +289,11 @@ class Feed:
         known = {place.topic for place in self.parts} | self._discovery.awaited
         latest = self.assembly.module_spec.kafka.auto_offset_reset is spec.AutoOffsetReset.LATEST
         bounds = await self.source.bounds(places)
+        topics = self._topics()
         for place in places:
-            topic = self._topics()[place.topic]
+            topic = topics.get(place.topic)
+            if topic is None:
+                continue  # a hot change has just left it
             first, end = bounds[place]
             position = end if latest and place.topic not in known and not topic.teaches else first
             slots = {place.partition} if topic.aligned else self.reader.slots

@@ -41,7 +41,14 @@ class ServiceCore:
     `config` names the settings (a module, a mapping, a path; found if None, as `sources.reader_of` says);
     the other arguments lie over them. `names="snake"` adds the keys of 1.0, `envelope="v1.0"` writes its
     outputs, `profile="v1.1"` declares the fields of 1.1. Raises ConfigurationError; connects to nothing.
+    `registry` has the metrics of a started service, for a program that serves them itself.
     """
+
+    _stopped = False
+    _runner: running.Runner | None = None
+    _functions: user_functions.UserFunctions | None = None
+    _batches: batches.Batches | None = None
+    _pages: http.StatusServer | None = None
 
     def __init__(
         self,
@@ -84,13 +91,7 @@ class ServiceCore:
         self._result_handler = result_handler
         self._connect_within_seconds = connect_within_seconds
         self._lock = threading.Lock()
-        self._stopped = False
-        self._batches: batches.Batches | None = None
-        self._functions: user_functions.UserFunctions | None = None
-        self._runner: running.Runner | None = None
-        self._pages: http.StatusServer | None = None
         self.registry = prometheus_client.CollectorRegistry()
-        """The service's metrics, for a program that serves them itself."""
 
     # -- start and end --------------------------------------------------------------------------------
 

@@ -49,9 +49,6 @@ def outputs(service: offline.Offline, topic: str = offline.OUTPUT) -> list[Any]:
     return [record.json()["output"] for record in service.cluster.records(topic)]
 
 
-# -- constructor --------------------------------------------------------------------------------------
-
-
 def test_constructing_connects_to_nothing_and_opens_no_file(services: Services, tmp_path: Path) -> None:
     made = services()
     assert made.cluster.calls == {}
@@ -70,9 +67,6 @@ def test_the_arguments_of_the_contract_are_taken_by_position() -> None:
         "load_prediction", [offline.TOPIC], kafka, 600, "OUT-", print, config=offline.SETTINGS
     )
     assert made.get_service_status()["result_handler_registered"] is True
-
-
-# -- callbacks and results ----------------------------------------------------------------------------
 
 
 def test_each_record_becomes_a_callback_and_its_result_an_output(services: Services) -> None:
@@ -201,9 +195,6 @@ def test_options_of_1_0_reach_input_and_output(services: Services) -> None:
     assert record.json()["station_id"] == record.json()["output"] == "S1"
 
 
-# -- inputs and status --------------------------------------------------------------------------------
-
-
 def test_inputs_are_read_from_the_windows_by_three_names(services: Services) -> None:
     service = services()
     service.start(lambda s, i: 1)
@@ -272,9 +263,6 @@ def test_a_service_never_started_reports_the_one_that_runs_and_joins_nothing(ser
     assert snippet.get_service_status()["station_count"] == 1
     assert snippet.get_station_status()["S1"]["running"] is True
     assert snippet.cluster.calls == {}
-
-
-# -- start and stop -----------------------------------------------------------------------------------
 
 
 def test_a_second_start_is_refused_and_so_is_one_after_a_stop(services: Services) -> None:
@@ -352,9 +340,6 @@ def test_the_log_file_is_opened_by_the_start_and_closed_by_the_stop(
     service.stop()
     assert "module load_prediction" in (tmp_path / "data_analysis.log").read_text()
     assert logging.getLogger("d_a").handlers == []
-
-
-# -- configuration ------------------------------------------------------------------------------------
 
 
 def test_a_reload_keeps_the_windows_and_takes_the_new_sizes(services: Services) -> None:

@@ -134,18 +134,21 @@ def _file(path: pathlib.Path) -> types.ModuleType:
 def _run(source: str, filename: str) -> types.ModuleType:
     module = types.ModuleType("analysis_callback")
     module.__file__ = filename
+    before = sys.modules.get(module.__name__)
     sys.modules[module.__name__] = module  # so that its dataclasses and pickles find their module
     try:
         exec(compile(source, filename, "exec"), module.__dict__)
-    except SyntaxError as error:
-        raise CallbackError(
-            f"{filename}: line {error.lineno}: {error.msg}; correct the Python text"
-        ) from error
-    except Exception as error:
-        raise CallbackError(
-            f"{filename}: running it raised {type(error).__name__}: {error}; correct the Python text"
-        ) from error
+    except (Exception, SystemExit) as error:
+        if before is not None:
+            sys.modules[module.__name__] = before  # the callback that goes on running is of that one
+        raise CallbackError(f"{filename}: {_wrong_with(error)}; correct the Python text") from error
     return module
+
+
+def _wrong_with(error: BaseException) -> str:
+    if isinstance(error, SyntaxError):
+        return f"line {error.lineno}: {error.msg}"
+    return f"running it raised {type(error).__name__}: {error}"
 
 
 def _named(module: types.ModuleType, name: str, where: str) -> Callable[..., Any]:

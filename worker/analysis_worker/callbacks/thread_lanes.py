@@ -62,7 +62,9 @@ class ThreadLanes:
             return
         patient = not self._delivery.delivering and time.monotonic() > self._impatient_until
         self._delivery.awaited = patient
-        if self._busy() == 0:
+        with self._ready:  # a lane is awake and will look at the queue again, or asleep: never in between
+            nobody = self._busy() == 0
+        if nobody:
             self._wake_one()
         if patient:
             if not self._rest.wait(_PATIENCE_SECONDS):

@@ -1,4 +1,4 @@
-"""A callback comes from an entrypoint, a file or source text, and what is wrong with it is said with the mend."""
+"""A callback comes from an entrypoint, a file or source text; what is wrong with it is said with the mend."""
 
 import asyncio
 import functools
@@ -119,6 +119,17 @@ def test_source_that_is_no_python_is_refused_with_the_line() -> None:
 
 def test_source_that_raises_is_refused_with_what_it_raised() -> None:
     assert "ZeroDivisionError: division by zero" in refusal(spec.Callback(source="1 / 0"))
+
+
+def test_source_that_exits_is_refused_and_ends_nothing() -> None:
+    assert "SystemExit" in refusal(spec.Callback(source="import sys; sys.exit(3)"))
+
+
+def test_source_that_is_refused_leaves_the_module_of_the_one_before_in_place() -> None:
+    loading.load(spec.Callback(source=SOURCE))
+    before = sys.modules["analysis_callback"]
+    refusal(spec.Callback(source="1 / 0"))
+    assert sys.modules["analysis_callback"] is before
 
 
 def test_source_without_the_function_is_refused_by_its_name() -> None:

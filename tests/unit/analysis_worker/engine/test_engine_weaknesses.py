@@ -154,15 +154,16 @@ def test_w11_a_record_that_cannot_be_read_does_not_stop_its_partition(poison: by
 def test_w12_windows_rebuilt_from_the_floors_equal_the_lost_ones(seed: int) -> None:
     chance = random.Random(seed)
     inputs = [{**POWER, "windowSize": chance.choice([1, 20, 40, 200])}, {**POWER, "topic": "SLOW"}]
+    dependencies = [{"module": "other", "topic": "OUTPUTS", "windowSize": 4}]
     log: dict[str, list[dict[str, Any]]] = collections.defaultdict(list)
-    driven = builders.an_engine(inputs=inputs)
+    driven = builders.an_engine(inputs=inputs, dependencies=dependencies)
     for number in range(chance.randint(1, 900)):
-        topic = "SLOW" if chance.random() < 0.02 else "POWER"
+        topic = chance.choices(["POWER", "SLOW", "OUTPUTS"], [96, 2, 5])[0]
         log[topic].append({"stationId": f"S{chance.randrange(4)}", "power": number})
         for trigger in driven.take(topic, log[topic][-1]).triggers:
             if chance.random() < 0.95:
                 trigger.settle()
-    rebuilt = builders.an_engine(inputs=inputs)
+    rebuilt = builders.an_engine(inputs=inputs, dependencies=dependencies)
     floors = driven.engine.floors()
     for topic, values in log.items():
         part, lost = rebuilt.part(topic), driven.part(topic)
