@@ -172,6 +172,35 @@ def test_ctrl_c_stops_the_guides_script_in_order(
     assert process.returncode == code
 
 
+BACKGROUND = """
+import time
+from d_a import DataAnalysisService
+
+service = DataAnalysisService(module_name="load_prediction")
+service.start(callback=lambda station_id, module_input: {"power": module_input["power"]})
+while True:
+    time.sleep(1)
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, -signal.SIGINT)])
+def test_a_script_that_only_waits_beside_the_service_is_stopped_in_order_too(
+    number: signal.Signals, code: int, bootstrap: str, tmp_path: Path
+) -> None:
+    program, station = Program(tmp_path, "sync_main.py", bootstrap), kafka_tools.unique_name("S")
+    program.config_beside_the_script()
+    (tmp_path / "sync_main.py").write_text(BACKGROUND, encoding="utf-8")
+    with program.running() as process:
+        produce(bootstrap, "REAL-STATION-DATA", {"stationId": station, "power": 5})
+        assert outputs(bootstrap, OUTPUT, station, 1) == [{"power": 5}]
+        program.told(process, number)
+    assert process.returncode == code
+    with program.running() as process:  # what was done is not done again
+        produce(bootstrap, "REAL-STATION-DATA", {"stationId": station, "power": 6})
+        assert outputs(bootstrap, OUTPUT, station, 2) == [{"power": 5}, {"power": 6}]
+        program.told(process, number)
+
+
 # -- services in this process ---------------------------------------------------------------------------
 
 

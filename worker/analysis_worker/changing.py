@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from analysis_module import assignment as assignments
-from analysis_module import reading, shape, spec
+from analysis_module import catalogue, reading, shape, spec
 
 
 class ChangeRefused(ValueError):
@@ -23,6 +23,16 @@ def check(old: assignments.Assignment, new: assignments.Assignment) -> None:
         change = shape.change_class(path)
         if change > spec.Change.HOT:
             raise ChangeRefused(f"{path}: a change of it is {change.name.lower()}; restart the worker for it")
+    for path in _rerouted(old.module_spec, new.module_spec):
+        raise ChangeRefused(f"{path}: a change of it is rolling; restart the worker for it")
+
+
+def _rerouted(old: spec.ModuleSpec, new: spec.ModuleSpec) -> Iterator[str]:
+    """Paths of the inputs that stay but would be read from other partitions."""
+    before = {source.topic: source.routing for source in catalogue.resolve(old).inputs}
+    for index, source in enumerate(catalogue.resolve(new).inputs):
+        if before.get(source.topic, source.routing) != source.routing:
+            yield f"spec.inputs[{index}].routing"
 
 
 def changed_paths(old: spec.ModuleSpec, new: spec.ModuleSpec) -> list[str]:

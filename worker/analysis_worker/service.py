@@ -15,7 +15,7 @@ from analysis_worker import assembling, changing, committing, feeding, flow, rep
 from analysis_worker.callbacks import lanes, loading
 from analysis_worker.engine import intake
 from analysis_worker.engine.engine import Engine
-from analysis_worker.kafka import outbox, ports, progress_log
+from analysis_worker.kafka import dead_letters, outbox, ports, progress_log
 from analysis_worker.observability import logs, pulse
 from analysis_worker.observability.metrics import WorkerMetrics
 from analysis_worker.settings import Settings
@@ -242,6 +242,9 @@ class Worker:
 
     def _output_refused(self, message: ports.Message, reason: str) -> None:
         self.metrics.failed("output_refused")
+        letter = dead_letters.too_large(message, self.assembly.wiring.dead_letter_topic, reason)
+        if letter is not None:
+            self.box.put(letter, lambda: None)
         log.error(
             "an output of %s bytes for %s is refused: %s", len(message.value or b""), message.topic, reason
         )

@@ -205,7 +205,7 @@ class ServiceCore:
             self._batches.add(station_id, user_functions.unpacked(module_input, result)[1])
 
     def _finish_handlers(self) -> None:
-        """In a thread, once the worker has stopped."""
+        """In the worker's thread, once it has stopped."""
         assert self._functions is not None
         if self._batches is not None:
             self._batches.close()
@@ -281,9 +281,7 @@ class ServiceCore:
 
     def _reported(self) -> "ServiceCore":
         """This service; if it was never started, the one that runs in this process."""
-        if self._runner is None and _started:
-            return _started[-1]
-        return self
+        return next(reversed(_started.copy()), self) if self._runner is None else self
 
     def get_station_status(self) -> dict[str, dict[str, Any]]:
         """Station id -> `running`, whether it can process now, and what stands for its life.

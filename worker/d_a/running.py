@@ -25,7 +25,7 @@ _LOOK_SECONDS: Final = 0.25
 class Runner:
     """One worker's life.
 
-    `last` is run in a thread once the worker has stopped. `commit_size` commits progress early, after so
+    `last` is run in the thread once the worker has stopped. `commit_size` commits progress early, after so
     many `calls()`; 0 leaves it to the worker's interval. `started` and `ended` are done when the worker
     runs and when it is gone; both carry what went wrong.
     """
@@ -99,7 +99,7 @@ class Runner:
         finally:
             told.cancel()
             await worker.stop()
-            await asyncio.to_thread(self._last)
+            self._last()  # here: nothing else is left on this loop, and a program's exit closes executors
         if worker.failure is not None:
             failure = worker.failure
             raise DataAnalysisError(

@@ -4,12 +4,13 @@ Keys of the guide (seed system 6) are taken as they stand; what aiokafka has no 
 that names the key and why, never an error.
 """
 
+import contextlib
 import dataclasses
 import logging
 import os
 import pathlib
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from aiokafka.abc import AbstractTokenProvider
@@ -153,13 +154,23 @@ def security_arguments(security: spec.Security) -> dict[str, Any]:
 
 def _ssl_context(security: spec.Security) -> ssl.SSLContext:
     authority = secret_path(security.ca, "kafka.security.ca")
-    context = ssl.create_default_context(cafile=str(authority) if authority else None)
+    with _told_of("kafka.security.ca"):
+        context = ssl.create_default_context(cafile=str(authority) if authority else None)
     context.check_hostname = security.check_hostname
     certificate = secret_path(security.certificate, "kafka.security.certificate")
     if certificate is not None:
         key = secret_path(security.private_key, "kafka.security.privateKey")
-        context.load_cert_chain(str(certificate), str(key) if key else None)
+        with _told_of("kafka.security.certificate"):
+            context.load_cert_chain(str(certificate), str(key) if key else None)
     return context
+
+
+@contextlib.contextmanager
+def _told_of(setting: str) -> Iterator[None]:
+    try:
+        yield
+    except ssl.SSLError as error:
+        raise KafkaSettingsError(f"{setting}: {error.reason or error}; give PEM text that fits") from error
 
 
 class _Token(AbstractTokenProvider):  # type: ignore[misc]

@@ -1,8 +1,13 @@
 """Records that cannot be used, on their way to the dead-letter topic with their origin."""
 
+from typing import Final
+
 from analysis_module import names
 from analysis_worker.engine.intake import Refused
 from analysis_worker.kafka import ports
+
+HEADER_CUT: Final = "dead-letter-truncated-from-bytes"
+_KEPT_BYTES: Final = 1024
 
 
 def dead_letter(topic: str, module: str, refused: Refused) -> ports.Message:
@@ -20,10 +25,17 @@ def dead_letter(topic: str, module: str, refused: Refused) -> ports.Message:
     return ports.Message(topic, record.key, record.value, headers + kept)
 
 
-def too_large(message: ports.Message) -> ports.Message:
-    """The dead letter of a record that fits no batch: its value is cut, and a header says how long it was."""
-    size = str(len(message.value or b"")).encode()
-    headers = [*message.headers, ("dead-letter-truncated-from-bytes", size)]
-    return ports.Message(
-        message.topic, message.key, (message.value or b"")[:1024], headers, message.timestamp
-    )
+def too_large(message: ports.Message, topic: str, reason: str) -> ports.Message | None:
+    """The dead letter of a record that Kafka refuses to take, None if it is one itself.
+
+    Its value is cut; headers say how long it was and why it was refused.
+    """
+    if any(key == HEADER_CUT for key, _ in message.headers):
+        return None
+    value = message.value or b""
+    headers = [(key, content) for key, content in message.headers if key != names.HEADER_DEAD_LETTER_ERROR]
+    headers += [
+        (HEADER_CUT, str(len(value)).encode()),
+        (names.HEADER_DEAD_LETTER_ERROR, reason.encode()),
+    ]
+    return ports.Message(topic, message.key, value[:_KEPT_BYTES], headers, message.timestamp)

@@ -110,7 +110,7 @@ def test_the_hooks_of_the_callbacks_module_come_with_it() -> None:
     assert loaded.tear_down is not None
     loaded.set_up()
     loaded.tear_down()
-    assert loaded.function.__globals__["calls"] == ["set_up", "tear_down"]  # type: ignore[attr-defined]
+    assert loaded.function.__globals__["calls"] == ["set_up", "tear_down"]
 
 
 def test_source_that_is_no_python_is_refused_with_the_line() -> None:

@@ -14,6 +14,11 @@ from tests.unit.analysis_worker.in_memory import until
 Make = Callable[..., Lanes]
 
 
+def threads() -> int:
+    """How many threads of lanes there are."""
+    return sum(1 for thread in threading.enumerate() if thread.name.startswith("callback-"))
+
+
 class Sleeper:
     """A callback that sleeps for some stations until it is woken."""
 
@@ -46,6 +51,7 @@ async def make() -> AsyncIterator[Make]:
         sleeper.awake.set()
     for each in made:
         await each.end()
+    await until(lambda: threads() == 0, "the threads have ended")
 
 
 async def test_a_sleeping_call_holds_up_its_own_station_alone(make: Make) -> None:
@@ -64,9 +70,9 @@ async def test_no_more_calls_run_at_once_than_the_concurrency_allows(make: Make)
     tried = make(sleeper, concurrency=3)
     tried.submit(*(tried.work(f"S{number}") for number in range(20)))
     await until(lambda: sleeper.calls.running == 3, "three calls are under way")
-    seen = tried.finished
-    await asyncio.sleep(0.05)  # several looks of the watcher, which must wake no fourth
-    assert (sleeper.calls.running, seen) == (3, [])
+    for _ in range(10):
+        tried.lanes._watch()  # type: ignore[attr-defined]
+    assert threads() == 3
     sleeper.awake.set()
     await tried.all_back(20)
     assert sleeper.calls.most == 3
@@ -103,7 +109,7 @@ async def test_a_lone_call_is_found_overdue_though_no_other_work_comes(make: Mak
         sleeper = Sleeper("S0")
         tried = make(sleeper, timeout_seconds=0.01)
         tried.submit(tried.work("S0"))
-        await until(lambda tried=tried: tried.lanes.overdue() == 1, "the call is overdue")
+        await until(tried.lanes.overdue, "the call is overdue")
         sleeper.awake.set()
 
 
@@ -130,8 +136,9 @@ async def test_once_stuck_calls_are_back_no_more_run_at_once_than_before(make: M
     tried.lanes.configure(tried.caller(either), concurrency=2, timeout_seconds=60.0)
     tried.submit(*(tried.work(f"S{number}") for number in range(12)))
     await until(lambda: later.calls.running == 2, "two calls are under way")
-    await asyncio.sleep(0.05)  # several looks of the watcher, which must wake no third
-    assert later.calls.running == 2
+    for _ in range(10):
+        tried.lanes._watch()  # type: ignore[attr-defined]
+    assert threads() == 2
     later.awake.set()
     await tried.all_back(16)
     assert later.calls.most == 2
@@ -168,7 +175,11 @@ async def test_a_stuck_call_bounds_a_stop_and_what_was_queued_is_dropped(make: M
 
 
 async def test_a_stop_waits_for_calls_that_end_in_time(make: Make) -> None:
-    tried = make(lambda station_id, module_input: time.sleep(0.05) or "done")
+    def slow(station_id: str, module_input: Any) -> str:
+        time.sleep(0.05)
+        return "done"
+
+    tried = make(slow)
     tried.submit(tried.work("S0"))
     assert await tried.lanes.stop(5.0)
     await tried.all_back(1)
@@ -176,20 +187,23 @@ async def test_a_stop_waits_for_calls_that_end_in_time(make: Make) -> None:
 
 
 async def test_threads_end_with_the_lanes(make: Make) -> None:
-    before = threading.active_count()
     sleeper = Sleeper("S0", "S1", "S2")
     tried = make(sleeper)
     tried.submit(*(tried.work(f"S{number}") for number in range(3)))
     await until(lambda: sleeper.calls.running == 3, "three calls are under way")
-    assert threading.active_count() >= before + 3
+    assert threads() >= 3
     sleeper.awake.set()
     await tried.end()
-    await until(lambda: threading.active_count() == before, "the threads have ended")
+    await until(lambda: threads() == 0, "the threads have ended")
 
 
 async def test_quick_calls_use_one_thread_however_much_there_is(make: Make) -> None:
-    names = set()
-    tried = make(lambda station_id, module_input: names.add(threading.current_thread().name), concurrency=32)
+    names: set[str] = set()
+
+    def callback(station_id: str, module_input: Any) -> None:
+        names.add(threading.current_thread().name)
+
+    tried = make(callback, concurrency=32)
     for number in range(100):
         tried.submit(tried.work(f"S{number}"))
         await asyncio.sleep(0)

@@ -110,6 +110,20 @@ def test_a_replay_long_afterwards_does_not_lose_a_slow_topic_to_the_gap_before_a
     assert driven.module_input()["lat"] == 30.0
 
 
+def test_what_a_backlog_brings_is_as_old_as_its_records() -> None:
+    driven = builders.an_engine()
+    driven.take("POWER", {"stationId": "S1", "power": 1}, at=NOW)
+    part = driven.part("POWER")
+    part.caught_up = False
+    for offset in (1, 2):
+        record = builders.a_record({"stationId": "S1", "power": 2}, offset=offset, at=NOW + 100 * offset)
+        driven.reader.take(part, [record], round((NOW + 9_000) * 1000))
+    assert driven.station().last_seen == round((NOW + 200) * 1000)
+    early = builders.a_record({"stationId": "S1", "power": 2}, offset=3, at=NOW + 99_999)
+    driven.reader.take(part, [early], round((NOW + 300) * 1000))
+    assert driven.station().last_seen == round((NOW + 300) * 1000), "never later than now"
+
+
 def test_a_later_record_starts_an_expired_station_anew() -> None:
     driven = builders.an_engine(expireAfterSeconds=600)
     driven.take("POWER", {"stationId": "S1", "power": 1}, at=NOW)
@@ -320,6 +334,18 @@ def test_floors_say_per_slot_and_partition_how_far_back_a_rebuild_must_go() -> N
         first: {TopicPartition("POWER", 0): 0},
         second: {TopicPartition("POWER", 0): 1, TopicPartition("POWER", 1): 0},
     }
+
+
+def test_records_that_come_by_turns_from_two_partitions_have_both_floors() -> None:
+    driven = builders.an_engine()
+    for number in range(6):
+        driven.take("POWER", {"stationId": "S1", "power": number}, partition=number % 2)
+    (floors,) = driven.engine.floors().values()
+    assert floors == {TopicPartition("POWER", 0): 0, TopicPartition("POWER", 1): 0}
+    for number in range(200):
+        driven.take("POWER", {"stationId": "S1", "power": number}, partition=number % 2)
+    (floors,) = driven.engine.floors().values()
+    assert all(0 < floor <= 100 for floor in floors.values())
 
 
 def test_global_windows_have_a_floor_of_their_own() -> None:

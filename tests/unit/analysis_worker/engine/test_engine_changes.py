@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from analysis_worker.engine.records import TopicPartition
 from tests import builders
 
 POWER = {"topic": "POWER", "fields": ["stationId", "power"], "windowSize": 3}
@@ -94,3 +95,17 @@ def test_a_dependencys_outputs_stay_as_many_as_the_new_window_holds() -> None:
     spec = {"module": "module", "inputs": [POWER], "dependencies": [{**dependency, "windowSize": 2}]}
     driven.reconfigure(spec)
     assert driven.module_input()["load_prediction_output_window"] == [1, 2]
+
+
+def test_a_rebuild_goes_back_to_the_oldest_output_of_a_dependency_that_is_still_joined() -> None:
+    dependency = {"module": "load_prediction", "topic": "LOAD", "windowSize": 2}
+    driven = builders.an_engine(
+        inputs=[{"topic": "POWER", "fields": ["stationId", "power"], "windowSize": 1}],
+        dependencies=[dependency],
+    )
+    for hour in range(5):
+        driven.take("LOAD", {"stationId": "S1", "output": {"load_forecast": [hour]}})
+    (floors,) = driven.engine.floors().values()
+    joined = driven.module_input()["load_prediction_output_window"]
+    assert [output["load_forecast"] for output in joined] == [[3], [4]]
+    assert floors[TopicPartition("LOAD", 0)] <= 3

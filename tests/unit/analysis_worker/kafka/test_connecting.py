@@ -1,0 +1,213 @@
+"""A module's Kafka settings become client arguments; the guide's names are taken, or it is told why not."""
+
+import pathlib
+import ssl
+from typing import Any
+
+import pytest
+
+from analysis_module import names, reading, spec
+from analysis_worker.kafka import connecting
+from analysis_worker.kafka.connecting import KafkaSettingsError
+from tests.infrastructure import certificates
+
+GUIDE_CONSUMER = {
+    "group_id": "data_analysis_group",
+    "auto_offset_reset": "latest",
+    "enable_auto_commit": True,
+    "max_poll_records": 500,
+    "session_timeout_ms": 30000,
+    "request_timeout_ms": 40000,
+    "heartbeat_interval_ms": 3000,
+    "max_poll_interval_ms": 300000,
+    "fetch_min_bytes": 1,
+    "fetch_max_wait_ms": 500,
+}
+GUIDE_PRODUCER = {
+    "acks": "all",
+    "retries": 3,
+    "compression_type": "gzip",
+    "linger_ms": 10,
+    "batch_size": 16384,
+    "max_in_flight_requests_per_connection": 5,
+    "buffer_memory": 33554432,
+}
+
+
+def settings(**changes: Any) -> spec.Kafka:
+    kafka = {"bootstrapServers": ["one:9092", "two:9092"], **changes}
+    return reading.read_spec({"module": "load_prediction", "kafka": kafka}).kafka
+
+
+def connection(**changes: Any) -> connecting.Connection:
+    return connecting.connection_of(settings(**changes), "group")
+
+
+def test_the_brokers_and_the_group_are_taken_over() -> None:
+    made = connection()
+    assert (made.bootstrap_servers, made.group_id) == (("one:9092", "two:9092"), "group")
+    for arguments in (made.source_arguments(), made.sink_arguments(), made.admin_arguments()):
+        assert arguments["bootstrap_servers"] == ["one:9092", "two:9092"]
+        assert arguments["security_protocol"] == "PLAINTEXT"
+
+
+def test_a_reader_joins_no_group_and_commits_nothing_by_itself() -> None:
+    arguments = connection().source_arguments()
+    assert "group_id" not in arguments
+    assert (arguments["enable_auto_commit"], arguments["auto_offset_reset"]) == (False, "none")
+
+
+def test_a_writer_asks_all_replicas_and_writes_nothing_twice_by_itself() -> None:
+    arguments = connection().sink_arguments()
+    assert (arguments["acks"], arguments["enable_idempotence"]) == ("all", True)
+
+
+def test_acks_of_one_replica_do_without_idempotence() -> None:
+    arguments = connection(producer={"acks": 1}).sink_arguments()
+    assert (arguments["acks"], arguments["enable_idempotence"]) == (1, False)
+
+
+def test_the_guides_consumer_settings_are_used_where_they_mean_something() -> None:
+    made = connection(consumer=GUIDE_CONSUMER)
+    assert made.max_poll_records == 500
+    assert made.source_arguments()["request_timeout_ms"] == 40000
+    assert made.source_arguments()["fetch_min_bytes"] == 1
+
+
+def test_a_setting_without_use_gives_one_warning_with_its_name_and_why(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    connection(consumer=GUIDE_CONSUMER, producer=GUIDE_PRODUCER)
+    told = [record.getMessage() for record in caplog.records]
+    named = [message.split()[0] for message in told]
+    assert sorted(named) == [
+        "kafka.consumer.enable_auto_commit",
+        "kafka.consumer.heartbeat_interval_ms",
+        "kafka.consumer.max_poll_interval_ms",
+        "kafka.consumer.session_timeout_ms",
+        "kafka.producer.buffer_memory",
+        "kafka.producer.linger_ms",
+        "kafka.producer.max_in_flight_requests_per_connection",
+        "kafka.producer.retries",
+    ]
+    assert all("is ignored: " in message for message in told)
+
+
+def test_the_guides_producer_settings_are_used_where_they_mean_something() -> None:
+    made = connection(producer=GUIDE_PRODUCER)
+    assert made.sink_arguments()["compression_type"] == "gzip"
+    assert made.batch_bytes >= 16384
+
+
+def test_an_unknown_setting_is_no_error_but_told(caplog: pytest.LogCaptureFixture) -> None:
+    made = connection(consumer={"sesion_timeout_ms": 5})
+    assert "kafka.consumer.sesion_timeout_ms is ignored: it is not a setting" in caplog.text
+    assert "sesion_timeout_ms" not in made.source_arguments()
+
+
+def test_a_connection_shows_no_secret_in_its_text(tmp_path: pathlib.Path) -> None:
+    made = connection(security=sasl(tmp_path))
+    assert "the-password" not in repr(made)
+
+
+# -- secrets ----------------------------------------------------------------------------------------
+
+
+def sasl(directory: pathlib.Path, **changes: Any) -> dict[str, Any]:
+    for name, text in {"user": "worker", "password": "the-password\n"}.items():
+        (directory / name).write_text(text, encoding="utf-8")
+    return {
+        "protocol": "SASL_PLAINTEXT",
+        "mechanism": "SCRAM-SHA-256",
+        "username": {"file": str(directory / "user")},
+        "password": {"file": str(directory / "password")},
+        **changes,
+    }
+
+
+def test_user_and_password_are_read_from_files_without_the_line_end(tmp_path: pathlib.Path) -> None:
+    security = connection(security=sasl(tmp_path)).security
+    assert security == {
+        "security_protocol": "SASL_PLAINTEXT",
+        "sasl_mechanism": "SCRAM-SHA-256",
+        "sasl_plain_username": "worker",
+        "sasl_plain_password": "the-password",
+    }
+
+
+def test_a_password_may_come_from_the_environment(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_PASSWORD", "from-outside")
+    made = connection(security=sasl(tmp_path, password={"env": "MY_PASSWORD"}))
+    assert made.security["sasl_plain_password"] == "from-outside"
+
+
+def test_a_missing_environment_variable_is_named(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(KafkaSettingsError, match=r"kafka\.security\.password: .* MY_ABSENT; set it"):
+        connection(security=sasl(tmp_path, password={"env": "MY_ABSENT"}))
+
+
+def test_a_missing_file_is_named(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(KafkaSettingsError, match=r"kafka\.security\.username: no file .*absent"):
+        connection(security=sasl(tmp_path, username={"file": str(tmp_path / "absent")}))
+
+
+def test_a_secrets_key_is_looked_for_where_it_is_mounted(tmp_path: pathlib.Path) -> None:
+    source = {"secretName": "kafka-login", "key": "password"}
+    with pytest.raises(KafkaSettingsError, match=names.secret_path("kafka-login", "password")):
+        connection(security=sasl(tmp_path, password=source))
+
+
+async def test_a_bearer_token_is_read_anew_each_time_it_is_asked_for(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("first\n", encoding="utf-8")
+    security = {"protocol": "SASL_SSL", "mechanism": "OAUTHBEARER", "token": {"file": str(file)}}
+    provider = connection(security=security).security["sasl_oauth_token_provider"]
+    assert await provider.token() == "first"
+    file.write_text("second", encoding="utf-8")
+    assert await provider.token() == "second"
+
+
+# -- TLS --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> certificates.Certificate:
+    return certificates.make_authority(tmp_path_factory.mktemp("tls"), "authority")
+
+
+def test_tls_trusts_the_authority_that_is_given(authority: certificates.Certificate) -> None:
+    security = {"protocol": "SSL", "ca": {"file": str(authority.certificate_file)}}
+    context: ssl.SSLContext = connection(security=security).security["ssl_context"]
+    assert [ca["subject"] for ca in context.get_ca_certs()] == [((("commonName", "authority"),),)]
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+
+
+def test_tls_may_leave_the_host_name_unchecked_but_never_the_certificate(
+    authority: certificates.Certificate,
+) -> None:
+    ca = {"file": str(authority.certificate_file)}
+    made = connection(security={"protocol": "SSL", "ca": ca, "checkHostname": False})
+    context: ssl.SSLContext = made.security["ssl_context"]
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, False)
+
+
+def test_a_client_certificate_that_is_no_certificate_is_refused_by_its_setting(
+    authority: certificates.Certificate, tmp_path: pathlib.Path
+) -> None:
+    (tmp_path / "no.pem").write_text("nonsense", encoding="utf-8")
+    security = {
+        "protocol": "SSL",
+        "ca": {"file": str(authority.certificate_file)},
+        "certificate": {"file": str(tmp_path / "no.pem")},
+        "privateKey": {"file": str(authority.key_file)},
+    }
+    with pytest.raises(KafkaSettingsError, match=r"kafka\.security\.certificate"):
+        connection(security=security)
+
+
+def test_an_authority_that_is_no_certificate_is_refused_by_its_setting(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "no.pem").write_text("nonsense", encoding="utf-8")
+    with pytest.raises(KafkaSettingsError, match=r"kafka\.security\.ca"):
+        connection(security={"protocol": "SSL", "ca": {"file": str(tmp_path / "no.pem")}})
