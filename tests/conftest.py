@@ -55,6 +55,14 @@ def kafka_trio(kafka_trio_for_all: kafka_cluster.KafkaCluster) -> kafka_cluster.
     return kafka_trio_for_all
 
 
+@pytest.fixture
+def kafka_lone(pytestconfig: pytest.Config) -> Iterator[kafka_cluster.KafkaCluster]:
+    """One broker of a test's own, to be killed and restarted."""
+    _only_without_a_users_cluster()
+    with _running(pytestconfig, kafka_cluster.KafkaCluster()) as cluster:
+        yield cluster
+
+
 @pytest.fixture(scope="session")
 def topic_factory(kafka: kafka_cluster.KafkaEndpoint) -> Iterator[kafka_tools.TopicFactory]:
     """Makes topics on the shared broker; on a cluster that is the user's they are deleted at the end."""

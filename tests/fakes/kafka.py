@@ -239,6 +239,7 @@ class FakeSource:
         positions = dict(positions)
         await self._reached("source.assign")
         self.positions, self.paused, self._ends = positions, set(), {}
+        self._answered_at = time.monotonic()
 
     async def poll(self, *, wait_seconds: float, most: int) -> Mapping[TopicPartition, Sequence[Record]]:
         """The next records, of each partition in turn."""
@@ -254,6 +255,7 @@ class FakeSource:
     def _fetched(self, most: int) -> dict[TopicPartition, Sequence[Record]]:
         if not self._cluster.connected:
             return {}
+        self._answered_at = time.monotonic()
         places = [place for place in self.positions if place not in self.paused]
         self._check(places)
         self._turn += 1
@@ -294,6 +296,10 @@ class FakeSource:
     def end_offset(self, partition: TopicPartition) -> int | None:
         """The end as of the last fetch."""
         return self._ends.get(partition)
+
+    def silent_seconds(self) -> float:
+        """Since the cluster last answered a fetch, or was assigned from."""
+        return time.monotonic() - self._answered_at
 
     def pause(self, partitions: Iterable[TopicPartition]) -> None:
         """Stop fetching these."""

@@ -96,3 +96,26 @@ def test_a_broker_of_three_killed_in_mid_stream_loses_no_record(
     assert found.lost == []
     assert found.doubled_unmarked == 0
     assert found.wrong_windows == []
+
+
+def test_a_worker_whose_only_broker_is_gone_says_so_and_lives_on(
+    kafka_lone: KafkaCluster, tmp_path: Path
+) -> None:
+    stream = numbered_stream.make(kafka_lone.bootstrap_servers, "outage")
+    before, after = (list(numbered_stream.records(500, 10, seed=seed)) for seed in (3, 3))
+    with WorkerProcess(tmp_path).with_spec(stream.spec()) as worker:
+        worker.start().wait_until_running()
+        kafka_tools.produce_all(stream.bootstrap, stream.topic, before)
+        waiting.until(lambda: stream.output_count() >= 500, what="outputs", timeout_seconds=60)
+        kafka_lone.kill(0)
+        waiting.until(
+            lambda: worker.status()["consumer_connected"] is False, what="it is told", timeout_seconds=60
+        )
+        assert worker.get("/health")[0] == 503
+        assert worker.get("/livez")[0] == 200
+        kafka_lone.restart(0)
+        kafka_tools.produce_all(stream.bootstrap, stream.topic, after)
+        waiting.until(lambda: stream.output_count() >= 1000, what="all outputs", timeout_seconds=90)
+        waiting.until(lambda: worker.get("/health")[0] == 200, what="it is healthy again", timeout_seconds=30)
+        worker.stop()
+    assert len({dict(output.headers)["output-id"] for output in stream.outputs()}) == 1000

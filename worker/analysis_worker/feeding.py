@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 CHUNK_RECORDS = 2000
 """Records taken before the loop looks at anything else."""
 _POLL_SECONDS = 0.2
+SILENCE_SECONDS = 10.0
+"""Brokers that answer no fetch for longer count as not connected."""
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 _MOST_HELD = 50_000
@@ -181,7 +183,7 @@ class Feed:
             await self._assign()
         batches = await self.source.poll(wait_seconds=_POLL_SECONDS, most=self._most)
         self.polled_at = time.monotonic()
-        self.connected = True
+        self.connected = self.source.silent_seconds() < SILENCE_SECONDS or self._paused >= self.parts.keys()
         brought = 0
         for place, records in batches.items():
             part = self.parts.get(place)

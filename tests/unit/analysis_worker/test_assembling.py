@@ -9,6 +9,7 @@ from analysis_worker import assembling
 from analysis_worker.engine import intake
 from tests import builders
 
+DEPENDENCIES = [{"module": "a", "topic": "A"}, {"module": "b", "topic": "B"}]
 POWER = {"topic": "POWER", "fields": ["stationId", "power"], "windowSize": 3}
 
 
@@ -27,7 +28,7 @@ def test_every_module_of_the_catalogue_is_assembled_with_an_intake_for_each_topi
 
 def test_inputs_are_indexed_in_the_order_of_the_wiring_and_dependencies_apart() -> None:
     price = {"topic": "PRICE", "fields": ["stationId", "price"], "windowSize": 1}
-    made = assembled(inputs=[POWER, price], dependencies=[{"module": "a"}, {"module": "b"}])
+    made = assembled(inputs=[POWER, price], dependencies=DEPENDENCIES)
     assert [(t.kind, t.index) for t in made.topics.values()] == [
         (intake.Kind.INPUT, 0),
         (intake.Kind.INPUT, 1),

@@ -102,9 +102,11 @@ class LoopLanes:
                 if lane.abandoned:  # it took no notice of its cancellation; its result counts no more
                     break
                 take(finished, trigger, module_input, result)
-        except asyncio.CancelledError:
-            if not lane.abandoned:
+        except asyncio.CancelledError as error:
+            assert lane.task is not None
+            if not lane.abandoned and lane.task.cancelling():
                 raise
+            finished.error = error  # else it awaited something that was cancelled: its own affair
         except (
             Exception,
             SystemExit,

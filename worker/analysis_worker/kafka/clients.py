@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
@@ -88,6 +89,7 @@ class KafkaSource:
         self._seconds = _bound(self._arguments)
         self._group_id = connection.group_id
         self._consumer: Any = None
+        self._assigned_at = 0.0
         self._group: Any = None
 
     async def start(self) -> None:
@@ -137,6 +139,7 @@ class KafkaSource:
         """Read these partitions from these offsets."""
         with _translated("assign"):
             self._consumer.assign([aiokafka.TopicPartition(*partition) for partition in positions])
+            self._assigned_at = time.time()
             for partition, offset in positions.items():
                 self._consumer.seek(aiokafka.TopicPartition(*partition), offset)
 
@@ -160,6 +163,12 @@ class KafkaSource:
         except (errors.KafkaError, AssertionError):
             return None
         return end
+
+    def silent_seconds(self) -> float:
+        """Since a broker last answered a fetch; a fetch of nothing is answered twice a second."""
+        partitions = self._consumer.assignment()
+        answered = [self._consumer.last_poll_timestamp(partition) or 0 for partition in partitions]
+        return max(0.0, time.time() - max([self._assigned_at, *(stamp / 1000 for stamp in answered)]))
 
     def pause(self, partitions: Iterable[TopicPartition]) -> None:
         """Stop fetching these."""

@@ -11,6 +11,7 @@ import functools
 import itertools
 import logging
 import random
+import time
 from collections.abc import Callable, Sequence
 
 from analysis_worker.kafka import partitioning, ports
@@ -23,6 +24,7 @@ _MOST_PER_BATCH = 10_000
 _FEWEST_PER_BATCH = 500
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
+_STUCK_SECONDS = 10.0
 
 
 class _Lane:
@@ -63,14 +65,20 @@ class Outbox:
         self._closed = False
         self.pending = 0
         self.sent = 0
-        self.connected = False
+        self._moved_at = 0.0
         self._partition = functools.lru_cache(maxsize=65_536)(partitioning.partition_of)
 
     async def start(self) -> None:
         """Connect; raises KafkaUnavailable or KafkaRefused."""
         sink = self._make_sink()
         await sink.start()
-        self._sink, self.connected = sink, True
+        self._sink = sink
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a producer, and what is pending moves."""
+        stuck = self.pending and time.monotonic() - self._moved_at > _STUCK_SECONDS
+        return self._sink is not None and not stuck
 
     def put(self, message: ports.Message, acknowledged: Acknowledged) -> None:
         """Send a message after all that were put before it for the same partition."""
@@ -79,6 +87,8 @@ class Outbox:
     def put_all(self, entries: Sequence[Entry]) -> None:
         """Send messages of one topic and key, in this order."""
         message = entries[0][0]
+        if not self.pending:
+            self._moved_at = time.monotonic()
         self.pending += len(entries)
         self._idle.clear()
         count = self._counts.get(message.topic)
@@ -159,6 +169,7 @@ class Outbox:
         for _ in range(count):
             popleft()[1]()
         self.sent += count
+        self._moved_at = time.monotonic()
         self.pending -= count
         if not self.pending:
             self._idle.set()
@@ -168,7 +179,7 @@ class Outbox:
             if self._sink is None:
                 sink = self._make_sink()
                 await sink.start()
-                self._sink, self.connected = sink, True
+                self._sink = sink
                 self._reconnected()
             return self._sink
 
@@ -176,7 +187,7 @@ class Outbox:
         """Leave a failed producer: its sequence numbers may have a gap now, which brokers refuse."""
         async with self._connecting:
             if self._sink is failed:
-                self._sink, self.connected = None, False
+                self._sink = None
                 await failed.close()
 
     async def _paused(self, pause: float) -> float:
@@ -204,4 +215,4 @@ class Outbox:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._sink is not None:
             await self._sink.close()
-        self._sink, self.connected = None, False
+        self._sink = None

@@ -67,6 +67,9 @@ class Source(Protocol):
     def end_offset(self, partition: TopicPartition) -> int | None:
         """The partition's end as of the last fetch, None before the first."""
 
+    def silent_seconds(self) -> float:
+        """How long ago a broker last answered a fetch, or since the assignment if none has yet."""
+
     def pause(self, partitions: Iterable[TopicPartition]) -> None:
         """Fetch no more from these partitions for now."""
 

@@ -20,6 +20,8 @@ from analysis_module import names
 from analysis_worker.observability import log_filters, log_lines
 
 LOGGERS: Final = ("analysis_worker", "d_a")
+CLIENT_LOGGERS: Final = ("aiokafka", "kafka")
+"""The Kafka clients' own: only their warnings and errors are let through, limited like ours."""
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 DEFAULT_FILE: Final = "data_analysis.log"
 """The deployment guide's file, in the working directory; for the programs that keep to it."""
@@ -96,10 +98,10 @@ def identify(*, module: str, shard: int) -> None:
 def release() -> None:
     """Undo `configure`: tell what was suppressed, close the file, leave the loggers as they were."""
     for outlet in _outlets():
-        for name in LOGGERS:
+        for name in (*LOGGERS, *CLIENT_LOGGERS):
             logging.getLogger(name).removeHandler(outlet)
         outlet.close()
-    for name in LOGGERS:
+    for name in (*LOGGERS, *CLIENT_LOGGERS):
         logger = logging.getLogger(name)
         logger.propagate = True
         logger.setLevel(logging.NOTSET)
@@ -151,11 +153,11 @@ def _outlets() -> list[_Outlet]:
 
 def _install(outlet: _Outlet, level: int, *, propagate: bool) -> None:
     release()
-    for name in LOGGERS:
+    for name in (*LOGGERS, *CLIENT_LOGGERS):
         logger = logging.getLogger(name)
         logger.addHandler(outlet)
         logger.propagate = propagate
-        logger.setLevel(level)
+        logger.setLevel(level if name in LOGGERS else max(level, logging.WARNING))
 
 
 def _level_number(level: str) -> int:
