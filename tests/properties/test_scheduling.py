@@ -81,7 +81,8 @@ class Watched:
             if not event.late:
                 self.start(self.scheduler.due(self.now_ms))
         elif isinstance(event, Policy):
-            self.scheduler.policy = event.policy
+            interval_ms = self.scheduler.interval_ms
+            self.start(self.scheduler.follow(event.policy, interval_ms, self.now_ms))
         elif self.running:
             self.finish(sorted(self.running)[event.which % len(self.running)])
         assert self.scheduler.waiting == sum(len(each.waiting) for each in self.stations.values())

@@ -8,7 +8,7 @@ import asyncio
 import dataclasses
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from analysis_module import spec
 from analysis_worker import discovering, starting
@@ -69,6 +69,7 @@ class Feed:
         metrics: WorkerMetrics,
         shared_topics: bool = True,
         most_per_poll: int = 2000,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.reader = reader
         self.assembly = assembly
@@ -82,13 +83,14 @@ class Feed:
         self._metrics = metrics
         self._discovery = discovering.Discovery(shared_topics=shared_topics)
         self._most = most_per_poll
+        self._clock = clock
         self._paused: set[TopicPartition] = set()
         self._expected: set[int] = set()  # slots that another feed brings up
         self._wanted: set[TopicPartition] = set()  # partitions that it has and this one has not yet found
         self._look_at = 0.0
         self._reassign = False
         self._pause_seconds = _FIRST_PAUSE_SECONDS
-        self._restore_from = 0
+        self._replayed: dict[TopicPartition, tuple[int, int]] = {}  # what is restored from where to where
 
     # -- where to start -----------------------------------------------------------------------------
 
@@ -135,9 +137,9 @@ class Feed:
                 position = first
             part = intake.PartitionIntake(topic, place.partition, position=position, slots=slots)
             part.resume, part.restoring = resume, self.restoring
+            self._replayed[place] = (position, max([position, *resume.values()]))
             self.parts[place] = part
             self.lags[place] = Lag(bounds[place][1])
-        self._restore_from = sum(part.progress.position for part in self.parts.values())
 
     def _reset(self, place: TopicPartition, held: Progress) -> spec.AutoOffsetReset:
         """A new partition of a topic that is already read starts at its beginning: nothing in it was seen."""
@@ -207,7 +209,7 @@ class Feed:
             if not records:
                 return
         for begin in range(0, len(records), CHUNK_RECORDS):
-            now_ms = int(time.time() * 1000)
+            now_ms = int(self._clock() * 1000)
             chunk = records[begin : begin + CHUNK_RECORDS]
             strays = part.wrong_partition
             taken = self.reader.take(part, chunk, now_ms)
@@ -248,22 +250,21 @@ class Feed:
 
     def _go_live(self) -> None:
         self.restoring = False
-        now_ms = int(time.time() * 1000)
+        now_ms = int(self._clock() * 1000)
         for part in self.parts.values():
             part.relax()
             self._flow.take(self.reader.release_held(part, now_ms), now_ms)
         self._relieve()
-        stations = len(self.reader.engine.stations)
-        log.info("windows of %s slots are restored; %s stations", len(self.reader.slots), stations)
+        log.info("windows of %s slots are restored", len(self.reader.slots))
 
     def restore_progress(self) -> float:
         """How much of the muted replay is done, 0 to 1."""
-        if not self.restoring:
-            return 1.0
-        due = sum(max(part.resume.values(), default=0) for part in self.parts.values())
-        done = sum(part.progress.position for part in self.parts.values())
-        span = due - self._restore_from
-        return 1.0 if span <= 0 else max(0.0, min(1.0, (done - self._restore_from) / span))
+        total = sum(end - first for first, end in self._replayed.values())
+        left = 0
+        for place, (_, end) in self._replayed.items():
+            if place in self.parts:
+                left += max(0, end - self.parts[place].progress.position)
+        return 1.0 - left / total if self.restoring and total else 1.0
 
     # -- changes of the cluster and of the module -----------------------------------------------------
 
@@ -283,7 +284,7 @@ class Feed:
             await self.source.close()
             await self.source.start()
             await self._assign()
-        if self._look_at == due and not self.missing:  # and no hot change has asked for a look meanwhile
+        if self._look_at == due and not self.missing:  # and no change has asked for a look meanwhile
             self._look_at += _DISCOVERY_SECONDS - _MISSING_TOPIC_SECONDS
 
     async def _add(self, places: Sequence[TopicPartition]) -> None:

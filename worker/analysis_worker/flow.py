@@ -118,9 +118,13 @@ class Flow:
             concurrency=module_spec.callback.concurrency,
             timeout_seconds=module_spec.callback.timeout_seconds,
         )
-        policy = module_spec.trigger
-        self.scheduler.policy = policy.policy
-        self.scheduler.interval_ms = int((policy.interval_seconds or 0) * 1000)
+        trigger = module_spec.trigger
+        interval_ms = int((trigger.interval_seconds or 0) * 1000)
+        self._start(self.scheduler.follow(trigger.policy, interval_ms, self._now_ms()))
+        if self._wake is not None:
+            self._wake.cancel()
+            self._wake = None
+        self._wake_when_due()
 
     def _encode(self, trigger: Trigger, result: Any) -> bytes:
         module_spec = self.assembly.module_spec

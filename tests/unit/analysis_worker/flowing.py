@@ -1,7 +1,6 @@
 """A flow under test: an engine driven by hand before it, an outbox on Kafka in memory behind it."""
 
 import contextlib
-import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -17,13 +16,12 @@ from tests.fakes.kafka import FakeKafka, FakeRecord
 from tests.unit.analysis_worker.in_memory import until
 
 INPUT, OUTPUT = "POWER", "OUTPUT"
-log = logging.getLogger(__name__)
 
 
 class Flowing:
     """A flow, what feeds it and what it wrote."""
 
-    def __init__(self, callback: Callable[[str, Any], Any], **spec: Any) -> None:
+    def __init__(self, function: Callable[[str, Any], Any], /, **spec: Any) -> None:
         self.by_hand = builders.an_engine(**{"output": {"topic": OUTPUT}, **spec})
         self.kafka = FakeKafka()
         wiring = self.by_hand.assembly.wiring
@@ -32,7 +30,7 @@ class Flowing:
         self.registry = CollectorRegistry()
         self.metrics = WorkerMetrics(self.registry, module="module", owner="owner")
         self.box = outbox.Outbox(self.kafka.sink, lambda message, reason: None)
-        self._callback = callback
+        self._function = function
         self.handled: list[tuple[str, Any]] = []
 
     @contextlib.asynccontextmanager
@@ -41,7 +39,7 @@ class Flowing:
         await self.box.start()
         self.flow = flow.Flow(
             self.by_hand.assembly,
-            loading.from_callable(self._callback),
+            loading.from_callable(self._function),
             box=self.box,
             metrics=self.metrics,
             after_output=self._handle if handler else None,

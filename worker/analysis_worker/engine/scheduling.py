@@ -35,6 +35,18 @@ class Scheduler:
         self._sleeping: set[Station] = set()  # those in _due: once each, however many triggers come
         self._sequence = 0
 
+    def follow(self, policy: TriggerPolicy, interval_ms: int, now_ms: int) -> list[Work]:
+        """Take another policy or interval over; return the work that is no longer held back."""
+        self.policy, self.interval_ms = policy, interval_ms
+        held_back = [station for _, _, station in sorted(self._due)]
+        self._due.clear()
+        self._sleeping.clear()
+        return [
+            work
+            for station in held_back
+            if not station.in_flight and (work := self._start(station, now_ms)) is not None
+        ]
+
     def submit(self, triggers: Iterable[Trigger], now_ms: int) -> list[Work]:
         """Take new triggers; return the work that can start now, one piece per idle station."""
         if self.policy is TriggerPolicy.EVERY_RECORD:
@@ -108,6 +120,9 @@ class Scheduler:
         if not waiting:
             return None
         if self.policy is TriggerPolicy.INTERVAL:
+            station.next_due = min(
+                station.next_due, now_ms + self.interval_ms
+            )  # the interval may have shrunk
             if station.next_due > now_ms:
                 if station not in self._sleeping:
                     self._sleeping.add(station)

@@ -1,5 +1,7 @@
 """Stations and their windows: who is one, what is everyone's, what belongs to whom, and what goes when."""
 
+import collections
+import random
 from typing import Any
 
 import pytest
@@ -128,8 +130,9 @@ def test_a_later_record_starts_an_expired_station_anew() -> None:
     driven = builders.an_engine(expireAfterSeconds=600)
     driven.take("POWER", {"stationId": "S1", "power": 1}, at=NOW)
     driven.engine.expire(round((NOW + 601) * 1000))
-    driven.take("POWER", {"stationId": "S1", "power": 2}, at=NOW + 602)
-    assert driven.module_input()["power_window"] == [0, 0, 2]
+    for power in (2, 3):
+        driven.take("POWER", {"stationId": "S1", "power": power}, at=NOW + 600 + power)
+    assert driven.module_input()["power_window"] == [0, 2, 3]
 
 
 @pytest.mark.parametrize(("gap", "window"), [(600.0, [0, 1, 2]), (600.001, [0, 0, 2])])
@@ -336,16 +339,20 @@ def test_floors_say_per_slot_and_partition_how_far_back_a_rebuild_must_go() -> N
     }
 
 
-def test_records_that_come_by_turns_from_two_partitions_have_both_floors() -> None:
-    driven = builders.an_engine()
-    for number in range(6):
-        driven.take("POWER", {"stationId": "S1", "power": number}, partition=number % 2)
-    (floors,) = driven.engine.floors().values()
-    assert floors == {TopicPartition("POWER", 0): 0, TopicPartition("POWER", 1): 0}
-    for number in range(200):
-        driven.take("POWER", {"stationId": "S1", "power": number}, partition=number % 2)
-    (floors,) = driven.engine.floors().values()
-    assert all(0 < floor <= 100 for floor in floors.values())
+@pytest.mark.parametrize("size", [3, 40, 200])
+def test_no_floor_is_newer_than_the_oldest_record_of_its_partition(size: int) -> None:
+    chance = random.Random(size)
+    driven = builders.an_engine(inputs=[{**POWER, "windowSize": size}])
+    held: collections.deque[tuple[TopicPartition, int]] = collections.deque(maxlen=size)
+    for number in range(1_500):
+        partition = chance.choices([0, 1, 2], [90, 9, 1])[0]
+        place = TopicPartition("POWER", partition)
+        held.append((place, driven.part("POWER", partition).progress.position))
+        driven.take("POWER", {"stationId": "S1", "power": number}, partition=partition)
+        if number % 10 == 0:
+            (floors,) = driven.engine.floors().values()
+            for place, offset in held:
+                assert floors[place] <= offset
 
 
 def test_global_windows_have_a_floor_of_their_own() -> None:

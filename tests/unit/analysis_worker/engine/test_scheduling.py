@@ -171,17 +171,41 @@ def test_stations_sleep_each_on_its_own() -> None:
 # -- changes while running
 
 
-@pytest.mark.parametrize("policy", TriggerPolicy)
-def test_a_new_policy_takes_over_what_waits(policy: TriggerPolicy) -> None:
+@pytest.mark.parametrize("policy", [EVERY, LATEST])
+def test_what_an_interval_held_back_starts_when_there_is_none_any_more(policy: TriggerPolicy) -> None:
     made = Submitting(INTERVAL, 1_000_000)
+    made.submit("ab", 0)
+    for station in "ab":
+        made.finished(station, 1)
+    assert made.submit("ab", 2) == []
+    made.submit("c", 2)
+    assert told(made.scheduler.follow(policy, 0, 3)) == [("a", [2]), ("b", [3])]
+    assert (made.scheduler.wake_at, made.scheduler.waiting) == (None, 0)
+    assert made.finished("a", 4) is None
+
+
+def test_a_shorter_interval_holds_for_what_waits_and_a_longer_one_from_the_next_on() -> None:
+    made = Submitting(INTERVAL, 1_000)
     made.submit("a", 0)
     made.finished("a", 1)
     made.submit("a", 2)
-    made.scheduler.policy, made.scheduler.interval_ms = policy, 0
-    expected = {EVERY: [("a", [1, 2])], LATEST: [("a", [2])], INTERVAL: []}
-    assert made.submit("a", 3) == expected[policy]
-    later = made.due(1_000_000)
-    assert later == ([("a", [2])] if policy is INTERVAL else [])
+    assert told(made.scheduler.follow(INTERVAL, 100, 3)) == []
+    assert made.scheduler.wake_at == 103
+    assert told(made.scheduler.follow(INTERVAL, 5_000, 50)) == []
+    assert made.due(103) == [("a", [1])]
+    made.finished("a", 104)
+    assert made.submit("a", 105) == []
+    assert made.scheduler.wake_at == 5_103
+
+
+def test_what_runs_when_the_policy_changes_goes_on_and_its_station_follows_the_new_one() -> None:
+    made = Submitting(EVERY)
+    made.submit("a", 0)
+    made.submit("aa", 1)
+    assert told(made.scheduler.follow(LATEST, 0, 2)) == []
+    assert made.submit("a", 3) == []
+    assert made.finished("a", 4) == ("a", [1, 3])
+    assert made.scheduler.coalesced == 1
 
 
 def test_dropped_triggers_no_longer_wait() -> None:
