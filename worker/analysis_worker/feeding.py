@@ -84,6 +84,7 @@ class Feed:
         self._discovery = discovering.Discovery(shared_topics=shared_topics)
         self._most = most_per_poll
         self._clock = clock
+        self._assigned: set[TopicPartition] = set()
         self._paused: set[TopicPartition] = set()
         self._expected: set[int] = set()  # slots that another feed brings up
         self._wanted: set[TopicPartition] = set()  # partitions that it has and this one has not yet found
@@ -98,9 +99,6 @@ class Feed:
     def missing(self) -> set[str]:
         """Topics that do not exist yet."""
         return self._discovery.missing
-
-    def _topics(self) -> discovering.Topics:
-        return self._discovery.topics(self.assembly)
 
     async def _found(self) -> list[TopicPartition]:
         own = self.reader.slots - self._expected
@@ -124,7 +122,7 @@ class Feed:
         unknown = [p for p in places if not any(s in held for s in self.reader.slots)]
         committed = await self.source.committed(unknown)
         for place in places:
-            topic = self._topics()[place.topic]
+            topic = self._discovery.topics(self.assembly)[place.topic]
             slots = [place.partition] if topic.aligned else sorted(self.reader.slots)
             start = starting.Start(place, bounds[place], committed.get(place), self._reset(place, held))
             wanted = {slot: start.resume(held.get(slot)) for slot in slots}
@@ -138,8 +136,7 @@ class Feed:
             part = intake.PartitionIntake(topic, place.partition, position=position, slots=slots)
             part.resume, part.restoring = resume, self.restoring
             self._replayed[place] = (position, max([position, *resume.values()]))
-            self.parts[place] = part
-            self.lags[place] = Lag(bounds[place][1])
+            self.parts[place], self.lags[place] = part, Lag(end)
 
     def _reset(self, place: TopicPartition, held: Progress) -> spec.AutoOffsetReset:
         """A new partition of a topic that is already read starts at its beginning: nothing in it was seen."""
@@ -156,7 +153,7 @@ class Feed:
         except BaseException:
             self._reassign = True
             raise
-        self._paused.clear()
+        self._assigned, self._paused = set(positions), set()
 
     # -- records ------------------------------------------------------------------------------------
 
@@ -224,13 +221,13 @@ class Feed:
             self._pause(part.origin)
 
     def _pause(self, place: TopicPartition) -> None:
-        if place in self.parts and place not in self._paused:
+        if place in self._assigned - self._paused:
             self._paused.add(place)
             self.source.pause([place])
 
     def _relieve(self) -> None:
         """Read on where the backlog of callbacks has shrunk by half."""
-        for place in list(self._paused):
+        for place in self._paused & self.parts.keys():
             part = self.parts[place]
             if part.progress.outstanding < _MOST_OUTSTANDING // 2 and not part.held and not part.restoring:
                 self._paused.discard(place)
@@ -250,20 +247,18 @@ class Feed:
 
     def _go_live(self) -> None:
         self.restoring = False
-        now_ms = int(self._clock() * 1000)
         for part in self.parts.values():
             part.relax()
+            now_ms = int(self._clock() * 1000)
             self._flow.take(self.reader.release_held(part, now_ms), now_ms)
         self._relieve()
         log.info("windows of %s slots are restored", len(self.reader.slots))
 
     def restore_progress(self) -> float:
         """How much of the muted replay is done, 0 to 1."""
-        total = sum(end - first for first, end in self._replayed.values())
-        left = 0
-        for place, (_, end) in self._replayed.items():
-            if place in self.parts:
-                left += max(0, end - self.parts[place].progress.position)
+        spans = [(*span, self.parts[place]) for place, span in self._replayed.items() if place in self.parts]
+        total = sum(end - first for first, end, _ in spans)
+        left = sum(max(0, end - part.progress.position) for _, end, part in spans)
         return 1.0 - left / total if self.restoring and total else 1.0
 
     # -- changes of the cluster and of the module -----------------------------------------------------
@@ -292,7 +287,7 @@ class Feed:
         known = {place.topic for place in self.parts} | self._discovery.awaited
         latest = self.assembly.module_spec.kafka.auto_offset_reset is spec.AutoOffsetReset.LATEST
         bounds = await self.source.bounds(places)
-        topics = self._topics()
+        topics = self._discovery.topics(self.assembly)
         for place in places:
             topic = topics.get(place.topic)
             if topic is None:
@@ -337,13 +332,12 @@ class Feed:
     def reassemble(self, assembly: Assembly) -> None:
         """Follow a hot change: topics that stay keep their position, others go now, or come with a step."""
         self.assembly = assembly
-        topics = self._topics()
+        topics = self._discovery.topics(self.assembly)
         for place, part in list(self.parts.items()):
             if place.topic in topics:
                 part.source = topics[place.topic]
             else:
                 del self.parts[place], self.lags[place]
-                self._paused.discard(place)
                 self._reassign = True
         self._look_at = 0.0
 
@@ -401,4 +395,4 @@ class Feed:
     def hand_over(self, place: TopicPartition) -> None:
         """Another feed reads this partition from here on."""
         del self.parts[place]
-        self.source.pause([place])
+        self._pause(place)
