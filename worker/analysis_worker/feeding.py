@@ -77,6 +77,7 @@ class Feed:
         self.parts: dict[TopicPartition, intake.PartitionIntake] = {}
         self.lags: dict[TopicPartition, Lag] = {}
         self.restoring = True
+        self.live = asyncio.Event()
         self.polled_at = time.monotonic()
         self.connected = False
         self._flow = flow
@@ -247,6 +248,7 @@ class Feed:
 
     def _go_live(self) -> None:
         self.restoring = False
+        self.live.set()
         for part in self.parts.values():
             part.relax()
             now_ms = int(self._clock() * 1000)

@@ -118,7 +118,7 @@ class Worker:
         self._limit_station_series(self.assignment.module_spec)
         self.applied_at = time.time()
         self.state = "restoring"
-        for work in (self.feed.run(), self._commit_regularly(), self._expire_regularly()):
+        for work in (self.feed.run, self._commit_regularly, self._expire_regularly):
             self._spawn(self._guarded(work))
         self.report.refresh()
         log.info("module %s, owner %s: %s slots", *self._identity(), len(self.assignment.slots))
@@ -203,10 +203,10 @@ class Worker:
         self._tasks.append(task)
         return task
 
-    async def _guarded(self, work: Awaitable[None]) -> None:
+    async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
         """A task that ends by an error ends the worker: better restarted than half alive."""
         try:
-            await work
+            await work()
         except asyncio.CancelledError:
             raise
         except BaseException as error:
@@ -301,7 +301,7 @@ class Worker:
         for feed in (self.feed, *self.gains):
             feed.reassemble(assembly)
         self._spawn(self.flow.callbacks.tear_former_down())
-        self._spawn(self._guarded(self._reached(self._ensure_topics)))
+        self._spawn(self._guarded(lambda: self._reached(self._ensure_topics)))
         logs.set_level(module_spec.observability.log_level)
         self._limit_station_series(module_spec)
 
@@ -316,6 +316,7 @@ class Worker:
         arriving = [task for gain, task in self._arrivals.items() if gain.reader.slots & slots]
         if arriving:  # what is being taken over is let go of once it is
             await asyncio.wait(arriving)
+        await self.feed.live.wait()  # records held while windows are restored are not lost sight of
         self.committer.refresh_floors([self.feed])
         left = self.feed.lose(slots)
         gone = self.engine.disown(slots)
@@ -335,7 +336,7 @@ class Worker:
         self.feed.expect(slots)
         await self._reached(lambda: gain.begin(held))
         await self.committer.initial(gain)
-        self._arrivals[gain] = self._spawn(self._guarded(self._bring_up(gain)))
+        self._arrivals[gain] = self._spawn(self._guarded(lambda: self._bring_up(gain)))
 
     async def _bring_up(self, gain: feeding.Feed) -> None:
         while gain.restoring or not self.feed.take_over(gain):

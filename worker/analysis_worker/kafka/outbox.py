@@ -85,7 +85,9 @@ class Outbox:
         self.put_all([(message, acknowledged)])
 
     def put_all(self, entries: Sequence[Entry]) -> None:
-        """Send messages of one topic and key, in this order."""
+        """Send messages of one topic and key, in this order; after a close nothing happens."""
+        if self._closed:
+            return  # what a stuck callback gives at last is another worker's to do by now
         message = entries[0][0]
         if not self.pending:
             self._moved_at = time.monotonic()
@@ -210,6 +212,7 @@ class Outbox:
 
     async def close(self) -> None:
         """Stop sending and disconnect; what is still pending stays unacknowledged."""
+        self._closed = True
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -233,6 +233,16 @@ async def test_a_close_leaves_what_is_pending_unacknowledged() -> None:
     assert not made.box.connected
 
 
+async def test_what_is_put_after_a_close_is_not_sent() -> None:
+    made = Box()
+    await made.box.start()
+    await made.box.close()
+    made.put(b"late")
+    await asyncio.sleep(0)
+    assert (made.written(), made.acknowledged) == ([], [])
+    assert made.kafka.calls["sink.start"] == 1
+
+
 async def test_a_start_without_brokers_is_unavailable() -> None:
     made = Box()
     made.kafka.disconnect()
