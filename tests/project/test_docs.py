@@ -144,7 +144,7 @@ class TestExamples:
         assert hot - set(said) == {"output"}
 
     def test_the_callback_of_the_guide_runs_with_its_hooks(self) -> None:
-        (text,) = GUIDE.code("python")
+        text = GUIDE.code("python")[0]
         loaded = loading.load(spec.Callback(source=text, parameters={"horizon": 3}))
         assert loaded.set_up is not None
         assert loaded.tear_down is not None
@@ -153,6 +153,9 @@ class TestExamples:
         )
         hand.take(builders.REALTIME, *({"stationId": "S1", "historyCurveStationAvg": kw} for kw in (70, 80)))
         assert loaded.function("S1", hand.module_input()) == {"load_forecast": [75.0] * 3}
+
+    def test_the_guides_test_of_a_module_passes(self) -> None:
+        exec(compile(GUIDE.code("python")[1], "guide", "exec"), {})
 
     def test_the_assignment_of_the_guide_is_one(self) -> None:
         (text,) = STANDALONE.code("json")
