@@ -209,7 +209,7 @@ class Chain:
 
     def __init__(self, topics: kafka_tools.TopicFactory) -> None:
         self.bootstrap = topics.bootstrap
-        self.power, self.price = topics("power", partitions=2), topics("price")
+        self.power, self.price = topics("power"), topics("price")
         self.prefix = f"{kafka_tools.unique_name('out')}-"
         self.config = {
             "kafka": {
