@@ -46,6 +46,12 @@ class Cluster(Protocol):
     def partition_count(self, topic: str) -> int:
         """How many partitions a topic has."""
 
+    def commit_as_another(self, group: str, place: TopicPartition, offset: int) -> None:
+        """What some other program commits to a group."""
+
+    def lag_tools_see(self, group: str, place: TopicPartition) -> int | None:
+        """A group's offset as other programs read it."""
+
 
 class Losable(Protocol):
     """A cluster whose brokers go away and come back."""
@@ -102,6 +108,12 @@ class InMemory:
     def partition_count(self, topic: str) -> int:
         return self.fake.partition_count(topic)
 
+    def commit_as_another(self, group: str, place: TopicPartition, offset: int) -> None:
+        self.fake.commit_as_another(group, place, offset)
+
+    def lag_tools_see(self, group: str, place: TopicPartition) -> int | None:
+        return self.fake.groups[group].get(place)
+
     def lose(self) -> None:
         self.fake.disconnect()
 
@@ -156,6 +168,25 @@ class Brokers:
 
     def partition_count(self, topic: str) -> int:
         return len(kafka_tools.end_offsets(self._bootstrap, topic))
+
+    def commit_as_another(self, group: str, place: TopicPartition, offset: int) -> None:
+        settings = kafka_connections.settings(self._bootstrap, group_id=group, enable_auto_commit=False)
+        consumer = kafka.KafkaConsumer(**settings)
+        try:
+            partition = kafka.TopicPartition(*place)
+            consumer.assign([partition])
+            consumer.commit({partition: kafka.OffsetAndMetadata(offset, "", -1)})
+        finally:
+            consumer.close()
+
+    def lag_tools_see(self, group: str, place: TopicPartition) -> int | None:
+        settings = kafka_connections.settings(self._bootstrap, group_id=group, enable_auto_commit=False)
+        consumer = kafka.KafkaConsumer(**settings)
+        try:
+            offset: int | None = consumer.committed(kafka.TopicPartition(*place))
+        finally:
+            consumer.close()
+        return offset
 
 
 class LosableBrokers(Brokers):

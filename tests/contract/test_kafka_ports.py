@@ -207,32 +207,34 @@ async def test_an_offset_after_the_end_is_out_of_range(cluster: Cluster, source:
     assert raised.value.positions == {place: 7}
 
 
-async def test_committed_offsets_are_the_groups_and_partitions_without_one_are_left_out(
-    cluster: Cluster, source: ports.Source
+async def test_committed_is_where_the_group_stood_and_partitions_without_an_offset_are_left_out(
+    cluster: Cluster,
 ) -> None:
-    topic = cluster.create(partitions=2)
-    cluster.write(topic, [b"x"] * 5)
+    topic, group = cluster.create(partitions=2), kafka_tools.unique_name("group")
     first, second = TopicPartition(topic, 0), TopicPartition(topic, 1)
-    await source.assign({first: 0, second: 0})
-    assert await source.committed([first, second]) == {}
-    await source.commit({first: 4})
-    assert await source.committed([first, second]) == {first: 4}
-    other = cluster.source(kafka_tools.unique_name("other"))
-    async with started(other):
+    cluster.commit_as_another(group, first, 4)
+    source, other = cluster.source(group), cluster.source(kafka_tools.unique_name("other"))
+    async with started(source), started(other):
+        assert await source.committed([first, second]) == {first: 4}
         assert await other.committed([first]) == {}
+        assert await source.committed([]) == {}
 
 
-async def test_committed_offsets_outlive_the_source(cluster: Cluster) -> None:
-    topic, group = cluster.create(), kafka_tools.unique_name("group")
-    place = TopicPartition(topic, 0)
-    for offset in (3, 2):
+async def test_a_commit_is_for_lag_tools_and_is_not_taken_for_where_the_group_stood(
+    cluster: Cluster,
+) -> None:
+    topic, group = cluster.create(partitions=2), kafka_tools.unique_name("group")
+    old, new = TopicPartition(topic, 0), TopicPartition(topic, 1)
+    cluster.commit_as_another(group, old, 4)
+    for offset in (7, 5):
         source = cluster.source(group)
         async with started(source):
-            await source.assign({place: 0})
-            await source.commit({place: offset})
-    source = cluster.source(group)
-    async with started(source):
-        assert await source.committed([place]) == {place: 2}
+            assert await source.committed([old, new]) == {old: 4}
+            await source.assign({old: 0, new: 0})
+            await source.commit({old: offset, new: offset})
+            await source.commit({})
+            assert await source.committed([old, new]) == {old: 4}
+        assert [cluster.lag_tools_see(group, place) for place in (old, new)] == [offset, offset]
 
 
 async def test_a_source_starts_again_after_a_close(cluster: Cluster, source: ports.Source) -> None:

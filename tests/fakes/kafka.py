@@ -62,6 +62,7 @@ class FakeKafka(Faults):
         self.batch_bytes = batch_bytes
         self.configs: dict[str, dict[str, str]] = {}
         self.groups: dict[str, dict[TopicPartition, int]] = collections.defaultdict(dict)
+        self.before_workers: dict[str, dict[TopicPartition, int]] = collections.defaultdict(dict)
         self.sources: list[FakeSource] = []
         self._logs: dict[str, list[_Log]] = {}
         self._next_partition = 0
@@ -153,6 +154,10 @@ class FakeKafka(Faults):
         log = self._logs[topic][partition]
         return log.first, log.end
 
+    def commit_as_another(self, group: str, place: TopicPartition, offset: int) -> None:
+        """A group's offset as some other program commits it."""
+        self.groups[group][place] = self.before_workers[group][place] = offset
+
     # -- the ports ----------------------------------------------------------------------------------
 
     def source(self, group: str = "group") -> "FakeSource":
@@ -229,9 +234,9 @@ class FakeSource:
         return log.first, log.end
 
     async def committed(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
-        """The group's offsets."""
+        """Where the group stood before any worker committed."""
         await self._reached("source.committed")
-        offsets = self._cluster.groups[self._group]
+        offsets = self._cluster.before_workers[self._group]
         return {partition: offsets[partition] for partition in partitions if partition in offsets}
 
     async def assign(self, positions: Mapping[TopicPartition, int]) -> None:

@@ -115,7 +115,7 @@ def bootstrap(kafka: kafka_cluster.KafkaEndpoint) -> str:
     """The broker, with the topics that the guide names."""
     servers = kafka.bootstrap_servers
     for topic in {*TOPICS, OUTPUT} - kafka_tools.topics(servers):
-        kafka_tools.create_topic(servers, topic, partitions=2)
+        kafka_tools.create_topic(servers, topic)
     return servers
 
 

@@ -120,8 +120,7 @@ class Feed:
     async def _place(self, places: Sequence[TopicPartition], held: Progress) -> None:
         """Make the intake of each partition, at the lowest offset that its slots still need."""
         bounds = await self.source.bounds(places)
-        unknown = [p for p in places if not any(s in held for s in self.reader.slots)]
-        committed = await self.source.committed(unknown)
+        committed = await self.source.committed(places)
         for place in places:
             topic = self._discovery.topics(self.assembly)[place.topic]
             slots = [place.partition] if topic.aligned else sorted(self.reader.slots)

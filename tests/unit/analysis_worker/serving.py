@@ -108,18 +108,27 @@ class Serving:
             for station in names:
                 self.sent[station] += 1
                 value = {"stationId": station, "power": self.sent[station]}
-                self.cluster.produce(INPUT, value, partition=partition)
+                self.cluster.produce(INPUT, value, key=station.encode(), partition=partition)
 
     async def all_out(self) -> None:
         """Wait until there are as many outputs as records were sent."""
         total = sum(self.sent.values())
-        await until(lambda: len(self.outputs) >= total, f"{total} outputs, not {len(self.outputs)}")
+        await self.some_out(total)
+
+    async def some_out(self, count: int) -> None:
+        """Wait until there are so many outputs."""
+        await until(lambda: self.output_count >= count, f"{count} outputs, not {self.output_count}")
 
     @property
     def outputs(self) -> list[tuple[str, Any]]:
         """(station, result) of every output so far."""
         values = [record.json() for record in self.cluster.records(OUTPUT)]
         return [(value["stationId"], value["output"]) for value in values]
+
+    @property
+    def output_count(self) -> int:
+        """How many outputs there are."""
+        return len(self.cluster.records(OUTPUT))
 
     def powers(self, station: str) -> list[Any]:
         """The newest power in each output of a station."""

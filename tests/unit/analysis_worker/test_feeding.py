@@ -45,15 +45,26 @@ async def test_without_any_progress_latest_fills_windows_and_calls_for_what_come
 
 async def test_without_progress_the_groups_committed_offset_counts() -> None:
     cluster = a_stream(5)
-    cluster.groups["group"] = {PLACE: 3}
+    cluster.commit_as_another("group", PLACE, 3)
     async with Fed(cluster).begun() as fed:
         await fed.caught_up()
     assert fed.outputs == [[1, 2, 3], [2, 3, 4]]
 
 
+async def test_what_a_worker_committed_to_the_group_is_no_start_for_other_slots() -> None:
+    """It is how far that worker's own slots are: others begin where the group stood before."""
+    cluster = a_stream(5)
+    source = cluster.source()
+    await source.start()
+    await source.commit({PLACE: 5})
+    async with Fed(cluster).begun() as fed:
+        await fed.caught_up()
+    assert fed.newest == [0, 1, 2, 3, 4]
+
+
 async def test_progress_counts_more_than_the_groups_offset() -> None:
     cluster = a_stream(5)
-    cluster.groups["group"] = {PLACE: 1}
+    cluster.commit_as_another("group", PLACE, 1)
     async with Fed(cluster, slots=[7]).begun(progress_of(7, 4)) as fed:
         assert fed.part().progress.position == 4
 

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from analysis_worker.callbacks.loading import CallbackError
+from analysis_worker.engine.records import TopicPartition
 from analysis_worker.kafka import ports, progress_log
 from analysis_worker.settings import Settings
 from tests.unit.analysis_worker.in_memory import INPUT, OUTPUT, SPEC, until
 from tests.unit.analysis_worker.serving import QUICK, Serving, stations_of
 
+PLACE = TopicPartition(INPUT, 0)
 HOOKS = """
 import threading
 notes = []
@@ -189,8 +191,8 @@ def callback(station_id, module_input):
     async with serving.running():
         serving.send(["S1"], 3)
         await until(lambda: len(serving.cluster.records("module-dead-letters")) == 1, "the dead letter")
-        await until(lambda: len(serving.outputs) == 2, "the neighbours")
-        await until(lambda: serving.cluster.groups["group"].get((INPUT, 0)) == 3, "all is committed")
+        await serving.some_out(2)
+        await until(lambda: serving.cluster.groups["group"].get(PLACE) == 3, "all is committed")
     (letter,) = serving.cluster.records("module-dead-letters")
     assert len(letter.value or b"") == 1024
     assert dict(letter.headers)["output-id"] == b"module/S1/POWER/0/1"
@@ -236,7 +238,7 @@ async def test_a_stop_commits_what_is_done_and_says_so() -> None:
         worker.state = "running"
         serving.send(["S1"], 5)
         await serving.all_out()
-    assert {progress.offsets[INPUT, 0] for progress in (await serving.progress()).values()} == {5}
+    assert {progress.offsets[PLACE] for progress in (await serving.progress()).values()} == {5}
     assert worker.report.status().state == "stopped"
 
 
@@ -268,7 +270,7 @@ async def test_a_stop_with_a_stuck_callback_is_bounded_and_the_others_are_commit
     assert time.monotonic() - began < 2.0
     stuck.free.set()
     progress = await serving.progress()
-    assert sorted({each.offsets[INPUT, 0] for each in progress.values()}) == [0, 4]
+    assert sorted({each.offsets[PLACE] for each in progress.values()}) == [0, 4]
     async with serving.running():
         await serving.all_out()
     assert serving.powers("S1") == [1]

@@ -91,6 +91,7 @@ class KafkaSource:
         self._consumer: Any = None
         self._assigned_at = 0.0
         self._group: Any = None
+        self._begun: dict[TopicPartition, int] = {}
 
     async def start(self) -> None:
         """Connect; raises KafkaUnavailable or KafkaRefused."""
@@ -103,7 +104,7 @@ class KafkaSource:
                 await _tell_why(error, self._arguments)
                 raise
         self._consumer = consumer
-        self._group = group_offsets.GroupOffsets(consumer._client, self._group_id, self._seconds)
+        self._group = group_offsets.GroupOffsets(consumer._client, self._group_id, self._seconds, self._begun)
 
     async def close(self) -> None:
         """Disconnect, within the same bound as a sink."""
@@ -130,7 +131,7 @@ class KafkaSource:
         return {TopicPartition(*partition): (first[partition], end[partition]) for partition in wanted}
 
     async def committed(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
-        """The group's committed offsets."""
+        """Where the group stood before any worker committed."""
         with _translated("read committed offsets"):
             committed: Mapping[TopicPartition, int] = await self._group.committed(partitions)
         return committed

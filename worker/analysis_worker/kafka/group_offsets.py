@@ -1,4 +1,8 @@
-"""A consumer group's offsets, read and written without being its member.
+"""A consumer group's offsets, read and written without being its member, and never mistaken for progress.
+
+What a worker commits is for lag tools: the lowest of its own slots. A worker that starts later must not begin
+there, or its slots would miss what came before. So a commit is marked in its metadata, and carries on where
+the group stood before the first of them, which is where slots without any progress begin.
 
 aiokafka's own coordination of a group ends for good, and all reading with it, when partitions are assigned
 anew while the group's coordinator is being looked for. A reader that belongs to no group does not have it.
@@ -19,29 +23,41 @@ _NO_MEMBER: Final = ""
 _BROKERS_RETENTION: Final = -1
 _NO_OFFSET: Final = -1
 _PAUSE_SECONDS: Final = 0.1
+MARK: Final = "station-analysis "
+"""Begins the metadata of a worker's commits; the group's offset before the first of them follows, if any."""
 
 
 class GroupOffsets:
     """Offsets of one group, by the connections of an aiokafka client.
 
     Both calls try again while the group has no coordinator, up to `seconds`: they raise aiokafka's errors,
-    or TimeoutError.
+    or TimeoutError. `begun` keeps what `committed` found, for commits to carry on.
     """
 
-    def __init__(self, client: Any, group_id: str, seconds: float) -> None:
+    def __init__(self, client: Any, group_id: str, seconds: float, begun: dict[TopicPartition, int]) -> None:
         self._client = client
+        self._begun = begun
         self._group_id = group_id
         self._seconds = seconds
         self._coordinator: int | None = None
 
     async def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        """The offsets of these partitions; those without one are left out."""
+        """Where the group stood before any worker committed; partitions without an offset are left out."""
         wanted = _by_topic({partition: partition.partition for partition in partitions})
-        return await self._retried(lambda: self._fetched(wanted)) if wanted else {}
+        found: dict[TopicPartition, int] = (
+            await self._retried(lambda: self._fetched(wanted)) if wanted else {}
+        )
+        self._begun.update(found)
+        return found
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Keep these offsets."""
-        entries = _by_topic({place: (place.partition, offset, "") for place, offset in offsets.items()})
+        entries = _by_topic(
+            {
+                place: (place.partition, offset, f"{MARK}{self._begun.get(place, '')}")
+                for place, offset in offsets.items()
+            }
+        )
         if entries:
             await self._retried(lambda: self._commit(entries))
 
@@ -49,10 +65,11 @@ class GroupOffsets:
         response = await self._ask(OffsetFetchRequest(self._group_id, wanted))
         found = {}
         for topic, partitions in response.topics:
-            for partition, offset, _, code in partitions:
+            for partition, offset, metadata, code in partitions:
                 _check(code)
-                if offset != _NO_OFFSET:
-                    found[TopicPartition(topic, partition)] = offset
+                begun = _before_workers(offset, metadata)
+                if begun is not None:
+                    found[TopicPartition(topic, partition)] = begun
         return found
 
     async def _commit(self, entries: list[tuple[str, list[Any]]]) -> None:
@@ -76,6 +93,13 @@ class GroupOffsets:
                     if not error.retriable:
                         raise
                 await asyncio.sleep(_PAUSE_SECONDS)
+
+
+def _before_workers(offset: int, metadata: str) -> int | None:
+    if metadata.startswith(MARK):
+        begun = metadata.removeprefix(MARK)
+        return int(begun) if begun.isdecimal() else None
+    return None if offset == _NO_OFFSET else offset
 
 
 def _by_topic(entries: Mapping[TopicPartition, Any]) -> list[tuple[str, list[Any]]]:

@@ -53,7 +53,7 @@ class Source(Protocol):
         """First offset held, and the offset after the last record, per partition."""
 
     async def committed(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
-        """Offsets committed to the group; a partition without one is left out."""
+        """Where the group stood before any `commit` of ours; a partition without an offset is left out."""
 
     async def assign(self, positions: Mapping[TopicPartition, int]) -> None:
         """Read exactly these partitions, each from its offset on."""
@@ -77,7 +77,7 @@ class Source(Protocol):
         """Fetch from these partitions again."""
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Commit offsets to the group, for lag tools to read."""
+        """Commit offsets to the group, for lag tools to read; `committed` stays what it was."""
 
 
 class Sink(Protocol):
