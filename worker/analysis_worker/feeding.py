@@ -180,7 +180,8 @@ class Feed:
         """One poll and what follows from it; how many records it brought."""
         if self._reassign:
             await self._assign()
-        batches = await self.source.poll(wait_seconds=_POLL_SECONDS, most=self._most)
+        ready = self.restoring and all(part.restored for part in self.parts.values())
+        batches = await self.source.poll(wait_seconds=0.0 if ready else _POLL_SECONDS, most=self._most)
         self.polled_at = time.monotonic()
         self.connected = self.source.silent_seconds() < SILENCE_SECONDS or self._paused >= self.parts.keys()
         brought = 0
