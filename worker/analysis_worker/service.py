@@ -282,11 +282,9 @@ class Worker:
         self.report.refresh()
 
     async def _reconfigure(self, module_spec: spec.ModuleSpec) -> None:
-        assembly = assembling.assemble(module_spec)
+        assembly, before = assembling.assemble(module_spec), self.assembly.module_spec
         calls = self.flow.callbacks.current
-        if self._given_callback is None and _is_other(
-            module_spec.callback, self.assembly.module_spec.callback
-        ):
+        if self._given_callback is None and _is_other(module_spec.callback, before.callback):
             # Loading may import much, and must not hold the loop up meanwhile.
             callback = await lanes.in_thread(lambda: loading.load(module_spec.callback))
             calls = self.flow.lanes_for(assembly, callback)
@@ -302,7 +300,8 @@ class Worker:
             feed.reassemble(assembly)
         self._spawn(self.flow.callbacks.tear_former_down())
         self._spawn(self._guarded(lambda: self._reached(self._ensure_topics)))
-        logs.set_level(module_spec.observability.log_level)
+        if module_spec.observability.log_level != before.observability.log_level:
+            logs.set_level(module_spec.observability.log_level)
         self._limit_station_series(module_spec)
 
     def _limit_station_series(self, module_spec: spec.ModuleSpec) -> None:
