@@ -95,8 +95,9 @@ class GroupOffsets:
                 await asyncio.sleep(_PAUSE_SECONDS)
 
 
-def _before_workers(offset: int, metadata: str) -> int | None:
-    if metadata.startswith(MARK):
+def _before_workers(offset: int, metadata: str | None) -> int | None:
+    # The protocol lets metadata be null, and some brokers answer so for a partition without an offset.
+    if metadata is not None and metadata.startswith(MARK):
         begun = metadata.removeprefix(MARK)
         return int(begun) if begun.isdecimal() else None
     return None if offset == _NO_OFFSET else offset
