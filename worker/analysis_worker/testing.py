@@ -4,38 +4,33 @@
     driver.send("SCHEDULE-CAR-ORDER", {"stationId": "S1", "currentSOC": 41.5})
     assert driver.outputs()[0].value["output"] == ...
 
-It runs the engine, the decoders, the scheduler and the caller that a worker runs; only Kafka and the lanes
-are left out: a callback runs to its end as soon as its record is sent, an async one on a loop of its own.
+It is a worker's own feed, engine, flow and outbox on topics in memory and a loop whose time passes only in
+`advance`. Plain callbacks run in the test's thread, each to its end and without a timeout; async ones on the
+driver's loop, where `asyncio.sleep` waits for `advance`.
 """
 
 import asyncio
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from analysis_module import reading, spec
-from analysis_worker import assembling
-from analysis_worker.callbacks import calling, loading
-from analysis_worker.engine import inputs, intake, scheduling
+from prometheus_client import CollectorRegistry
+
+from analysis_module import names, reading, spec
+from analysis_worker import assembling, committing, feeding, flow, memory_topics, virtual_time
+from analysis_worker.callbacks import calling, lanes, loading, thread_lanes
+from analysis_worker.engine import inputs, intake
 from analysis_worker.engine.engine import Engine
 from analysis_worker.engine.records import TopicPartition
-from analysis_worker.engine.stations import Trigger
-from analysis_worker.kafka import encoding, partitioning
+from analysis_worker.engine.scheduling import Work
+from analysis_worker.kafka import outbox, partitioning, ports, progress_log
+from analysis_worker.observability.metrics import WorkerMetrics
 
 PARTITIONS = 4
-
-
-@dataclasses.dataclass(slots=True)
-class SentRecord:
-    """A record as it lies in a topic; `timestamp` in ms since the epoch."""
-
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
+"""Of a topic that is not Aligned."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,13 +45,15 @@ class Output:
 
 @dataclasses.dataclass(frozen=True)
 class DeadLetter:
-    """A refused record: where it was, and why."""
+    """A refused record: where it was, why, and itself."""
 
     topic: str
     partition: int
     offset: int
     error_type: str
     error: str
+    key: bytes | None = None
+    value: bytes | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +68,8 @@ class ModuleTestDriver:
     """Drives one module by hand. `start` is the clock's first time, in s since the epoch.
 
     `module` is an AnalysisModule manifest or a bare spec, as a mapping; raises InvalidSpec with all problems.
-    Without `callback` the one that the spec names is loaded. Use it in a `with` if the callback is async.
+    Without `callback` the one that the spec names is loaded; raises CallbackError. A callback's `set_up` is
+    run now and after each `restart`, its `tear_down` by `close`, which the end of a `with` does.
     """
 
     def __init__(
@@ -83,35 +81,29 @@ class ModuleTestDriver:
     ) -> None:
         self.assembly = assembling.assemble(_spec_of(module))
         settings = self.assembly.module_spec.callback
-        loaded = (
+        self._callback = (
             loading.load(settings)
             if callback is None
             else loading.from_callable(callback, settings.parameters)
         )
-        self._caller = calling.Caller(loaded, settings.input_format, self._encode)
-        self._now = start
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._topics: dict[TopicPartition, list[SentRecord]] = {}
-        self._outputs: list[Output] = []
-        self._dead_letters: list[DeadLetter] = []
+        self._start = start
+        self._topics = memory_topics.MemoryTopics()
+        for topic, source in self.assembly.topics.items():
+            self._topics.create(topic, self._slots if source.aligned else PARTITIONS)
         self._failures: list[Failure] = []
-        self._begin({})
+        self._begin(virtual_time.VirtualLoop())
 
-    def _begin(self, resume: Mapping[TopicPartition, Mapping[int, int]]) -> None:
-        trigger = self.assembly.module_spec.trigger
-        slots = range(self.assembly.engine_settings.slots)
-        self.engine = Engine(self.assembly.engine_settings, slots)
-        self._reader = intake.Reader(self.engine, slots)
-        self._scheduler = scheduling.Scheduler(trigger.policy, int((trigger.interval_seconds or 0) * 1000))
-        self._parts: dict[TopicPartition, intake.PartitionIntake] = {}
-        for place, offsets in resume.items():
-            part = self._part(place)
-            part.resume, part.restoring = dict(offsets), True
-        for place in resume:
-            self._take(place, self._topics[place])
-        for part in self._parts.values():
-            part.relax()
-            self._follow(self._reader.release_held(part, self._now_ms))
+    @property
+    def _slots(self) -> int:
+        return self.assembly.engine_settings.slots
+
+    def _begin(self, loop: virtual_time.VirtualLoop) -> None:
+        self._loop = loop
+        self._end_loop = weakref.finalize(self, loop.shut)
+        self._part = loop.finish(
+            _made(self.assembly, self._callback, self._topics, self._failures, self._start)
+        )
+        self._settle()
 
     # -- what a test does ---------------------------------------------------------------------------
 
@@ -131,37 +123,42 @@ class ModuleTestDriver:
             raise KeyError(f"{topic}: the module reads {', '.join(self.assembly.topics)}")
         raw_key = key.encode() if isinstance(key, str) else key
         encoded = value if value is None or isinstance(value, bytes) else json.dumps(value).encode()
-        partition = 0 if raw_key is None else partitioning.partition_of(raw_key, PARTITIONS)
-        place = TopicPartition(topic, partition)
-        log = self._topics.setdefault(place, [])
-        at = self._now if timestamp is None else timestamp
-        log.append(SentRecord(len(log), int(at * 1000), raw_key, encoded))
-        self._take(place, log[-1:])
+        partition = 0
+        if raw_key is not None:
+            partition = partitioning.partition_of(raw_key, self._topics.count(topic))
+        at = self.now if timestamp is None else timestamp
+        message = ports.Message(topic, raw_key, encoded, [], int(at * 1000))
+        self._topics.append(message, partition, int(at * 1000))
+        self._settle()
 
     def advance(self, seconds: float) -> None:
-        """Let time pass: interval triggers fall due, silent stations expire."""
-        self._now += seconds
-        self._run(self._scheduler.due(self._now_ms))
-        self.engine.expire(self._now_ms)
+        """Let time pass: sleeping callbacks wake, retries and intervals fall due, silent stations expire."""
+        self._loop.advance(seconds)
+        self._part.flow.forget(self.engine.expire(int(self.now * 1000)))
+        self._settle()
 
     def restart(self) -> None:
-        """Crash and start anew: windows come back by a muted replay, what was done is not done again."""
-        resume = {
-            place: {slot: part.progress.next_offset(slot) for slot in part.progress.pending}
-            for place, part in self._parts.items()
-        }
-        self._begin(resume)
+        """Crash and start anew: windows come back by a muted replay, what was done is not done again.
+
+        What was under way is called again.
+        """
+        self._loop.finish(self._part.committer.commit([self._part.feed]))
+        now = self._loop.now
+        self._end_loop()
+        self._begin(virtual_time.VirtualLoop(now))
 
     def outputs(self, station_id: str | None = None) -> list[Output]:
         """Every output so far, or one station's."""
-        return [output for output in self._outputs if station_id in (None, output.station_id)]
+        written = self._topics.all_records(self.assembly.wiring.output_topic or "")
+        outputs = [_output(record) for record in written]
+        return [output for output in outputs if station_id in (None, output.station_id)]
 
     def dead_letters(self) -> list[DeadLetter]:
         """Every refused record so far."""
-        return list(self._dead_letters)
+        return [_letter(r) for r in self._topics.all_records(self.assembly.wiring.dead_letter_topic)]
 
     def failures(self) -> list[Failure]:
-        """Every exception of the callback so far."""
+        """Every exception of the callback so far, those that a retry made good included."""
         return list(self._failures)
 
     def module_input(self, station_id: str) -> inputs.ModuleInput | None:
@@ -169,13 +166,24 @@ class ModuleTestDriver:
         station = self.engine.stations.get(station_id)
         if station is None:
             return None
-        return inputs.ModuleInput(self.engine.layout, station_id, tuple(station.heads), self._now)
+        return inputs.ModuleInput(self.engine.layout, station_id, tuple(station.heads), self.now)
+
+    @property
+    def now(self) -> float:
+        """The clock, in s since the epoch."""
+        return self._start + self._loop.now
+
+    @property
+    def engine(self) -> Engine:
+        """The stations and their windows."""
+        return self._part.engine
 
     def close(self) -> None:
-        """End the loop of an async callback."""
-        if self._loop is not None:
-            self._loop.close()
-            self._loop = None
+        """Tear the callback down and end."""
+        if self._end_loop.alive:
+            calls = self._part.flow.callbacks.current
+            self._loop.finish(calls.run_hook(calls.callback.tear_down))
+            self._end_loop()
 
     def __enter__(self) -> Self:
         return self
@@ -185,71 +193,122 @@ class ModuleTestDriver:
     ) -> None:
         self.close()
 
-    # -- what follows -------------------------------------------------------------------------------
+    def _settle(self) -> None:
+        """Bring all records, and run all that follows from them without any time passing."""
+        while self._part.behind():
+            self._loop.finish(self._part.feed.step())
+            self._loop.run_until_idle()
 
-    @property
-    def _now_ms(self) -> int:
-        return int(self._now * 1000)
 
-    def _part(self, place: TopicPartition) -> intake.PartitionIntake:
-        part = self._parts.get(place)
-        if part is None:
-            source = dataclasses.replace(self.assembly.topics[place.topic], aligned=False)
-            slots = range(self.assembly.engine_settings.slots)
-            part = intake.PartitionIntake(source, place.partition, position=0, slots=slots)
-            self._parts[place] = part
-        return part
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """What lives from one start to the next."""
 
-    def _take(self, place: TopicPartition, records: Sequence[SentRecord]) -> None:
-        if records:
-            self._follow(self._reader.take(self._part(place), records, self._now_ms))
+    topics: memory_topics.MemoryTopics
+    engine: Engine
+    flow: flow.Flow
+    feed: feeding.Feed
+    committer: committing.Committer
 
-    def _follow(self, taken: intake.Taken) -> None:
-        for refused in taken.refused:
-            refusal = refused.refusal
-            self._dead_letters.append(
-                DeadLetter(*refused.origin, refused.record.offset, refusal.error_type, str(refusal))
-            )
-            refused.pending.done(refused.record.offset)
-        self._run(self._scheduler.submit(taken.triggers, self._now_ms))
+    def behind(self) -> bool:
+        parts = self.feed.parts.items()
+        return self.feed.restoring or any(
+            part.progress.position < len(self.topics.records(place)) for place, part in parts
+        )
 
-    def _run(self, works: Iterable[scheduling.Work]) -> None:
-        waiting = list(works)
-        while waiting:
-            work = waiting.pop(0)
-            for trigger in work.triggers:
-                self._call(work, trigger)
-            following = self._scheduler.finished(work.station, self._now_ms)
-            if following is not None:
-                waiting.append(following)
 
-    def _call(self, work: scheduling.Work, trigger: Trigger) -> None:
-        finished = calling.Finished(work)
-        try:
-            module_input = self._caller.module_input(trigger)
-            result = self._caller.callback.function(trigger.station.id, module_input)
-            if self._caller.callback.is_async:
-                result = self._awaited(result)
-            self._caller.take(finished, trigger, module_input, result)
-        except Exception as error:  # as in a worker: it stays with its station
-            self._failures.append(Failure(trigger.station.id, error))
-        for payload in finished.payloads:
-            if payload is not None:
-                self._outputs.append(self._output(trigger, payload))
-        trigger.settle()
+async def _made(
+    assembly: assembling.Assembly,
+    callback: loading.LoadedCallback,
+    topics: memory_topics.MemoryTopics,
+    failures: list[Failure],
+    start: float,
+) -> _Part:
+    """The parts of a worker on these topics, from where they were left."""
+    loop = asyncio.get_running_loop()
 
-    def _awaited(self, result: Any) -> Any:
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-        return self._loop.run_until_complete(result)
+    def clock() -> float:
+        return start + loop.time()
 
-    def _encode(self, trigger: Trigger, result: Any) -> bytes:
-        module_spec = self.assembly.module_spec
-        return encoding.encode_output(module_spec.module, trigger, result, module_spec.output.envelope)
+    metrics = WorkerMetrics(CollectorRegistry(), module=assembly.module_spec.module, owner="driver")
+    slots = range(assembly.engine_settings.slots)
+    box = outbox.Outbox(
+        lambda: memory_topics.MemorySink(topics, lambda: int(clock() * 1000)), lambda message, reason: None
+    )
+    await box.start()
+    engine = Engine(assembly.engine_settings, slots)
+    made = _TellingFlow(
+        assembly,
+        callback,
+        box=box,
+        metrics=metrics,
+        callback_loop=loop,
+        clock=clock,
+        plain_lanes=_InlineLanes,
+    )
+    made.failures = failures
+    await made.callbacks.set_up(made.callbacks.current)
+    progress_topic = assembly.wiring.progress_topic
+    committer = committing.Committer(engine, box, topic=progress_topic, owner="driver")
+    source = memory_topics.MemorySource(topics)
+    held = await progress_log.load(source, progress_topic)
+    committer.remember(held)
+    feed = feeding.Feed(intake.Reader(engine, slots), assembly, made, source, metrics=metrics, clock=clock)
+    await feed.begin(held)
+    return _Part(topics, engine, made, feed, committer)
 
-    def _output(self, trigger: Trigger, payload: bytes) -> Output:
-        output_id = encoding.output_id(self.assembly.module_spec.module, trigger)
-        return Output(trigger.station.id, json.loads(payload), output_id, trigger.timestamp / 1000)
+
+class _TellingFlow(flow.Flow):
+    """A flow that keeps its callbacks' exceptions for the test."""
+
+    failures: list[Failure]
+
+    def _failed(self, finished: calling.Finished, error: BaseException) -> None:
+        self.failures.append(Failure(finished.work.station.id, error))
+        super()._failed(finished, error)
+
+
+class _InlineLanes(thread_lanes.ThreadLanes):
+    """Plain functions called by the loop itself, one after the other: no threads, so no timeouts."""
+
+    def submit(self, works: Iterable[Work]) -> None:
+        """Call soon."""
+        if not self._queue:
+            self._loop.call_soon(self._run_all)
+        self._queue.extend(works)
+
+    def _run_all(self) -> None:
+        lane = lanes.Lane()
+        while self._queue:
+            self._run_work(lane, self._queue.popleft())
+
+    async def run_hook(self, hook: Callable[[], Any] | None) -> None:
+        """Call a hook here."""
+        if hook is not None:
+            made = hook()
+            if asyncio.iscoroutine(made):
+                await made
+
+
+def _output(record: memory_topics.KeptRecord) -> Output:
+    value = json.loads(record.value or b"null")
+    output_id = dict(record.headers)[names.HEADER_OUTPUT_ID].decode()
+    return Output((record.key or b"").decode(), value, output_id, value["timestamp"])
+
+
+def _letter(record: memory_topics.KeptRecord) -> DeadLetter:
+    headers = {name: content.decode() for name, content in record.headers}
+    place = TopicPartition(
+        headers[names.HEADER_DEAD_LETTER_TOPIC], int(headers[names.HEADER_DEAD_LETTER_PARTITION])
+    )
+    return DeadLetter(
+        *place,
+        int(headers[names.HEADER_DEAD_LETTER_OFFSET]),
+        headers[names.HEADER_DEAD_LETTER_ERROR_TYPE],
+        headers[names.HEADER_DEAD_LETTER_ERROR],
+        record.key,
+        record.value,
+    )
 
 
 def _spec_of(module: Mapping[str, Any] | spec.ModuleSpec) -> spec.ModuleSpec:

@@ -1,6 +1,8 @@
 """A flow under test: an engine driven by hand before it, an outbox on Kafka in memory behind it."""
 
 import contextlib
+import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -99,3 +101,48 @@ class Flowing:
 
 
 POWER_INPUT = {"topic": INPUT, "fields": ["stationId", "power"], "windowSize": 3}
+
+
+class Scripted:
+    """A callback that fails for given powers so many times, and notes its calls."""
+
+    def __init__(self, **failures: int) -> None:
+        self.failures = {int(name.removeprefix("at_")): count for name, count in failures.items()}
+        self.calls: list[tuple[float, Any]] = []
+
+    def __call__(self, station_id: str, module_input: Any) -> Any:
+        number = module_input["power"]
+        self.calls.append((time.monotonic(), number))
+        if self.failures.get(number, 0) > 0:
+            self.failures[number] -= 1
+            raise ValueError(f"no result for {number}")
+        return number
+
+    @property
+    def numbers(self) -> list[Any]:
+        """The powers it was called with."""
+        return [number for _, number in self.calls]
+
+
+class Gate:
+    """A plain callback that waits until it is let go."""
+
+    def __init__(self) -> None:
+        self.open = threading.Event()
+        self.entered: list[Any] = []
+
+    def __call__(self, station_id: str, module_input: Any) -> Any:
+        self.entered.append(module_input["power"])
+        self.open.wait(30)
+        return module_input["power"]
+
+
+def always(error: Exception) -> tuple[list[Any], Callable[[str, Any], Any]]:
+    """A callback that always raises this, and the powers it was called with."""
+    calls: list[Any] = []
+
+    def fails(station_id: str, module_input: Any) -> None:
+        calls.append(module_input["power"])
+        raise error
+
+    return calls, fails

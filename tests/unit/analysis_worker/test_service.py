@@ -182,6 +182,20 @@ async def test_records_that_come_while_no_worker_runs_are_not_lost_to_latest() -
     assert serving.outputs[-1] == ("S1", [4, 5, 6])
 
 
+async def test_a_shard_that_starts_later_misses_nothing_of_what_its_fellow_has_gone_past() -> None:
+    """The group's offset is then how far the fellow is; the late one's slots begin where the group stood."""
+    serving = Serving()
+    stations = stations_of(range(8))
+    serving.send(stations, 10)
+    async with serving.running(serving.told("a", range(4))) as early:
+        await serving.some_out(10 * len(stations_of(range(4))))
+        await until(lambda: serving.cluster.groups["group"].get(PLACE) == 160, "the group is at the end")
+        async with serving.running(serving.told("b", range(4, 8))):
+            await serving.all_out()
+        assert early.failure is None
+    serving.assert_exact()
+
+
 async def test_an_output_too_large_is_a_dead_letter_and_its_neighbours_pass() -> None:
     source = """
 def callback(station_id, module_input):

@@ -278,23 +278,32 @@ async def test_a_topic_that_appears_around_a_hand_over_is_read_once_and_whole(
 async def test_partitions_that_appear_while_slots_are_taken_over_are_read_once_and_whole(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """The feed that brings the slots up does not know them: they wait until it is done."""
+    monkeypatch.setattr(feeding, "_DISCOVERY_SECONDS", 0.0)
+    monkeypatch.setattr(feeding, "_MISSING_TOPIC_SECONDS", 0.0)
     serving = Serving()
     async with a_pair(serving) as pair:
-        serving.send(ALL, 300)
+        serving.send(ALL, 100)
         await serving.all_out()
-        await pair.move(MOVED, wait=False)
+        await pair.tell(a=FIRST - MOVED)
+        gate = serving.cluster.hold("source.committed")
+        gaining = asyncio.create_task(pair.tell(b=SECOND | MOVED))
+        await until(lambda: pair.workers["b"].gains, "the gain has begun")
         serving.cluster.add_partitions(INPUT, 3)
-        monkeypatch.setattr(feeding, "_DISCOVERY_SECONDS", 0.0)
-        for worker in pair.workers.values():
-            worker.feed._look_at = 0.0
         for partition in (1, 2):
             for station in ALL:
                 value = {"stationId": station, "power": 1_000 + partition}
                 serving.cluster.produce(INPUT, value, partition=partition)
+        for worker in pair.workers.values():
+            worker.feed._look_at = 0.0
+        looks = serving.cluster.calls["source.partitions"]
+        await until(lambda: serving.cluster.calls["source.partitions"] > looks + 4, "both have looked")
+        gate.set()
+        await gaining
         await pair.settled()
-        await serving.some_out(302 * len(ALL))
+        await serving.some_out(102 * len(ALL))
     for station in ALL:
-        assert sorted(serving.powers(station)) == [*range(1, 301), 1_001, 1_002]
+        assert sorted(serving.powers(station)) == [*range(1, 101), 1_001, 1_002]
 
 
 async def test_a_hot_change_while_slots_are_taken_over_holds_for_them_too() -> None:

@@ -151,6 +151,17 @@ def _origin(part: PartitionIntake, record: Record) -> Origin:
         raise Refusal("unknown_stray", f"a stray whose headers do not tell its origin: {error}") from error
 
 
+def _anew(part: PartitionIntake, coming: _Coming) -> _Coming:
+    """What was held, as the decoder reads it that the topic has by now; without rows if it cannot."""
+    record, arrival = coming.record, dataclasses.replace(coming.arrival, rows=())
+    try:
+        origin = _origin(part, record)
+        arrivals = origin.source.decoder.arrivals(record.value or b"")
+    except Refusal:
+        return _Coming(record, coming.origin, arrival)
+    return _Coming(record, origin, next((a for a in arrivals if a.station_id == arrival.station_id), arrival))
+
+
 class Reader:
     """Brings partitions' records to the engine, for the slots it has."""
 
@@ -336,11 +347,11 @@ class Reader:
         """The windows are restored: take the live records that were held meanwhile."""
         taken = Taken()
         held, part.held, part.restoring = part.held, [], False
-        for coming in held:
-            source = coming.origin.source
-            if source.shared:
+        for each in held:
+            coming = each if each.origin.source is part.source else _anew(part, each)
+            if coming.origin.source.shared:
                 self._arrive_shared(part, coming, taken)
-            elif (station := self._station(source, coming.arrival, now_ms)) is not None:
+            elif (station := self._station(coming.origin.source, coming.arrival, now_ms)) is not None:
                 self._file(part, coming, station, now_ms, taken)
         for pending in part.progress.pending.values():
             pending.reorder()  # what was refused meanwhile was begun before what was held

@@ -14,9 +14,11 @@ from tests.unit.analysis_worker.in_memory import until
 Make = Callable[..., Lanes]
 
 
-def threads() -> int:
-    """How many threads of lanes there are."""
-    return sum(1 for thread in threading.enumerate() if thread.name.startswith("callback-"))
+@pytest.fixture
+def threads() -> Callable[[], int]:
+    """How many threads there are more than when the test began."""
+    before = set(threading.enumerate())
+    return lambda: len(set(threading.enumerate()) - before)
 
 
 class Sleeper:
@@ -51,7 +53,6 @@ async def make() -> AsyncIterator[Make]:
         sleeper.awake.set()
     for each in made:
         await each.end()
-    await until(lambda: threads() == 0, "the threads have ended")
 
 
 async def test_a_sleeping_call_holds_up_its_own_station_alone(make: Make) -> None:
@@ -65,7 +66,9 @@ async def test_a_sleeping_call_holds_up_its_own_station_alone(make: Make) -> Non
     assert tried.of("S0")[0].payloads == [b"'S0'"]
 
 
-async def test_no_more_calls_run_at_once_than_the_concurrency_allows(make: Make) -> None:
+async def test_no_more_calls_run_at_once_than_the_concurrency_allows(
+    make: Make, threads: Callable[[], int]
+) -> None:
     sleeper = Sleeper(*(f"S{number}" for number in range(20)))
     tried = make(sleeper, concurrency=3)
     tried.submit(*(tried.work(f"S{number}") for number in range(20)))
@@ -120,7 +123,9 @@ async def test_calls_that_are_slow_but_in_time_are_not_overdue(make: Make) -> No
     assert tried.finished[0].error is None
 
 
-async def test_once_stuck_calls_are_back_no_more_run_at_once_than_before(make: Make) -> None:
+async def test_once_stuck_calls_are_back_no_more_run_at_once_than_before(
+    make: Make, threads: Callable[[], int]
+) -> None:
     stuck, later = Sleeper("A", "B"), Sleeper(*(f"S{number}" for number in range(12)))
 
     def either(station_id: str, module_input: Any) -> str:
@@ -186,7 +191,7 @@ async def test_a_stop_waits_for_calls_that_end_in_time(make: Make) -> None:
     assert tried.finished[0].payloads == [b"'done'"]
 
 
-async def test_threads_end_with_the_lanes(make: Make) -> None:
+async def test_threads_end_with_the_lanes(make: Make, threads: Callable[[], int]) -> None:
     sleeper = Sleeper("S0", "S1", "S2")
     tried = make(sleeper)
     tried.submit(*(tried.work(f"S{number}") for number in range(3)))

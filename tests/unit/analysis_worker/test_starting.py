@@ -1,0 +1,86 @@
+"""Progress, floor, committed offset and reset policy decide where a partition is read from."""
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from analysis_module.spec import AutoOffsetReset
+from analysis_worker.engine.records import TopicPartition
+from analysis_worker.kafka.progress_log import SlotProgress
+from analysis_worker.observability.metrics import WorkerMetrics
+from analysis_worker.starting import Start
+
+PLACE = TopicPartition("POWER", 2)
+EARLIEST, LATEST = AutoOffsetReset.EARLIEST, AutoOffsetReset.LATEST
+
+
+def a_start(committed: int | None = None, reset: AutoOffsetReset = EARLIEST) -> Start:
+    """Of a partition that holds the offsets 10 to 99."""
+    return Start(PLACE, (10, 100), committed, reset)
+
+
+def a_progress(offset: int, floor: int | None = None) -> SlotProgress:
+    floors = {} if floor is None else {PLACE: floor}
+    return SlotProgress(1, "owner", 0, {PLACE: offset}, floors)
+
+
+ELSEWHERE = SlotProgress(1, "owner", 0, {TopicPartition("OTHER", 0): 5}, {})
+
+
+@pytest.mark.parametrize(
+    ("progress", "committed", "reset", "resume"),
+    [
+        (a_progress(50), 40, LATEST, 50),
+        (None, 40, LATEST, 40),
+        (None, None, EARLIEST, 10),
+        (None, None, LATEST, 100),
+        (ELSEWHERE, 40, EARLIEST, 10),
+        (ELSEWHERE, 40, LATEST, 100),
+    ],
+)
+def test_progress_counts_first_then_the_groups_offset_then_the_policy(
+    progress: SlotProgress | None, committed: int | None, reset: AutoOffsetReset, resume: int
+) -> None:
+    assert a_start(committed, reset).resume(progress) == resume
+
+
+@pytest.mark.parametrize(
+    ("progress", "floor"),
+    [(None, 10), (a_progress(50, 30), 30), (a_progress(50, 3), 10), (a_progress(50), 50)],
+)
+def test_a_rebuild_begins_at_the_floor_or_where_the_partition_does(
+    progress: SlotProgress | None, floor: int
+) -> None:
+    assert a_start().floor(progress, 50) == floor
+
+
+@pytest.mark.parametrize(
+    ("offset", "reset", "taken"),
+    [
+        (10, EARLIEST, 10),
+        (100, LATEST, 100),
+        (9, LATEST, 10),
+        (101, EARLIEST, 10),
+        (101, LATEST, 100),
+    ],
+)
+def test_an_offset_that_is_not_held_is_replaced(offset: int, reset: AutoOffsetReset, taken: int) -> None:
+    assert a_start(reset=reset).within(offset) == taken
+
+
+@pytest.mark.parametrize(
+    ("lowest", "highest", "skipped", "told"),
+    [
+        (10, 100, 0, ""),
+        (4, 50, 6, "POWER/2: offsets 4 to 9 are no longer held; 6 records are lost"),
+        (50, 120, 0, "POWER/2 ends at 100, before offset 120: it was made anew; reading from 10"),
+    ],
+)
+def test_what_is_skipped_or_read_anew_is_counted_and_told(
+    lowest: int, highest: int, skipped: int, told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry = CollectorRegistry()
+    a_start().tell(lowest, highest, WorkerMetrics(registry, module="m", owner="o"))
+    name = "data_analysis_skipped_offsets_total"
+    assert (registry.get_sample_value(name, {"topic": "POWER"}) or 0) == skipped
+    assert told in caplog.text
+    assert bool(caplog.text) == bool(told)
