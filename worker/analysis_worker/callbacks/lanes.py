@@ -52,6 +52,21 @@ class Lanes(Protocol):
         """End what hooks may have needed; nothing runs here any more."""
 
 
+class Calls:
+    """What all lanes have alike: the caller and its bounds, which a hot change may replace."""
+
+    def configure(self, caller: calling.Caller, *, concurrency: int, timeout_seconds: float) -> None:
+        """Call like this from now on; of too many lanes each ends with its piece of work."""
+        self._caller = caller
+        self._concurrency = concurrency
+        self._timeout = timeout_seconds
+
+    @property
+    def callback(self) -> loading.LoadedCallback:
+        """Whose calls run here."""
+        return self._caller.callback
+
+
 class Delivery:
     """Brings finished work from other threads to the worker's loop, many pieces at a time."""
 

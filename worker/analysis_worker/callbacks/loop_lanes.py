@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from analysis_worker.callbacks import calling, lanes, loading
+from analysis_worker.callbacks import calling, lanes
 from analysis_worker.engine.scheduling import Work
 
 _STOP_LOOK_SECONDS: Final = 0.005
 
 
-class LoopLanes:
+class LoopLanes(lanes.Calls):
     """Up to `concurrency` tasks on an event loop of their own, or on a given one."""
 
     def __init__(
@@ -36,17 +36,6 @@ class LoopLanes:
         self._checking = False
         self._ticking = False
         self.configure(caller, concurrency=concurrency, timeout_seconds=timeout_seconds)
-
-    def configure(self, caller: calling.Caller, *, concurrency: int, timeout_seconds: float) -> None:
-        """Call like this from now on; of too many tasks each ends with its piece of work."""
-        self._caller = caller
-        self._concurrency = concurrency
-        self._timeout = timeout_seconds
-
-    @property
-    def callback(self) -> loading.LoadedCallback:
-        """Whose calls run here."""
-        return self._caller.callback
 
     def submit(self, works: Iterable[Work]) -> None:
         """Queue work and see that a lane is awake for it."""

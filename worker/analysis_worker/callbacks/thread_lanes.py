@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from analysis_worker.callbacks import calling, lanes, loading
+from analysis_worker.callbacks import calling, lanes
 from analysis_worker.engine.scheduling import Work
 
 _STALL_SECONDS: Final = 0.01
@@ -18,7 +18,7 @@ _MOST_THREADS: Final = 1024
 _STOP_LOOK_SECONDS: Final = 0.005
 
 
-class ThreadLanes:
+class ThreadLanes(lanes.Calls):
     """Up to `concurrency` threads, and one more for each that is stuck in an overdue call."""
 
     def __init__(
@@ -37,17 +37,6 @@ class ThreadLanes:
         self._watching: asyncio.TimerHandle | None = None
         self._calls_seen = -1
         self.configure(caller, concurrency=concurrency, timeout_seconds=timeout_seconds)
-
-    def configure(self, caller: calling.Caller, *, concurrency: int, timeout_seconds: float) -> None:
-        """Call like this from now on; of too many threads each ends with its piece of work."""
-        self._caller = caller
-        self._concurrency = concurrency
-        self._timeout = timeout_seconds
-
-    @property
-    def callback(self) -> loading.LoadedCallback:
-        """Whose calls run here."""
-        return self._caller.callback
 
     def submit(self, works: Iterable[Work]) -> None:
         """Queue work, see that a lane is awake for it, and give it a moment.

@@ -52,11 +52,6 @@ class Layout:
     keys: Mapping[str, Key]
     quick: Mapping[str, Quick] = dataclasses.field(default_factory=dict)
 
-    @property
-    def field_names(self) -> frozenset[str]:
-        """Every field that some input declares."""
-        return frozenset(field.name for topic in self.inputs for field in topic.fields)
-
 
 def layout_of(module: wiring.Wiring) -> Layout:
     """The layout of a module's wiring."""

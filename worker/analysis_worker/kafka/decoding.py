@@ -52,7 +52,6 @@ class RowShape:
             name for field in fields if field.array for name in (field.name, *field.aliases)
         )
         self.attributes: dict[str, str] = {key: f"key{i}" for i, key in enumerate(dict.fromkeys(station_key))}
-        self.scalar_fields: list[str] = []
         for field in fields:
             for name in (field.name, *field.aliases):
                 self.attributes.setdefault(name, f"field{len(self.attributes)}")

@@ -53,8 +53,3 @@ def test_global_inputs_are_known_by_their_index() -> None:
         builders.a_wiring(builders.an_input("A"), builders.an_input("B", scope=spec.Scope.GLOBAL))
     )
     assert layout.global_inputs(made) == (1,)
-
-
-def test_the_field_names_of_all_inputs_are_gathered() -> None:
-    made = layout.layout_of(builders.a_wiring(builders.an_input("A", ["x"]), builders.an_input("B", ["y"])))
-    assert made.field_names == {"x", "y"}
