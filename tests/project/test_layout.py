@@ -10,7 +10,7 @@ import pytest
 
 from tests.project import tree
 
-PACKAGES = ("crds", "worker")
+PACKAGES = ("crds", "operator", "worker")
 MOST_LINES = 400
 MOST_FUNCTION_LINES = 60
 MEANINGLESS = {

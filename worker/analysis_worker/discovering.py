@@ -18,20 +18,21 @@ class Discovery:
     """Looks for the partitions of topics.
 
     `missing` are the topics that were not there at the last look; `awaited` those that were missing once and
-    are not read yet: all that is in them is new. Without `shared_topics` the topics that every slot shares
-    are left to another feed.
+    are not read yet: all that is in them is new; `misaligned` the Aligned ones that are read as Filtered for
+    the number of their partitions. Without `shared_topics` the topics that every slot shares are left to
+    another feed.
     """
 
     def __init__(self, *, shared_topics: bool = True) -> None:
         self.missing: set[str] = set()
         self.awaited: set[str] = set()
         self.shared_topics = shared_topics
-        self._misaligned: set[str] = set()
+        self.misaligned: set[str] = set()
 
     def topics(self, assembly: Assembly) -> Topics:
         """The topics to read, by name; one that cannot be read as Aligned is not."""
         topics = {
-            name: dataclasses.replace(topic, aligned=False) if name in self._misaligned else topic
+            name: dataclasses.replace(topic, aligned=False) if name in self.misaligned else topic
             for name, topic in assembly.topics.items()
         }
         if self.shared_topics:
@@ -59,12 +60,12 @@ class Discovery:
 
     def _is_aligned(self, topic: intake.TopicIntake, partitions: int, slots: int) -> bool:
         """Slot n can only be partition n if there are as many: otherwise every partition must be read."""
-        if topic.aligned and partitions != slots and topic.topic not in self._misaligned:
-            self._misaligned.add(topic.topic)
+        if topic.aligned and partitions != slots and topic.topic not in self.misaligned:
+            self.misaligned.add(topic.topic)
             log.error(
                 "topic %s has %s partitions but the module %s slots; it is read as Filtered: make them equal",
                 topic.topic,
                 partitions,
                 slots,
             )
-        return topic.aligned and topic.topic not in self._misaligned
+        return topic.aligned and topic.topic not in self.misaligned

@@ -82,7 +82,7 @@ class Feed:
         self.connected = False
         self._flow = flow
         self._metrics = metrics
-        self._discovery = discovering.Discovery(shared_topics=shared_topics)
+        self.discovery = discovering.Discovery(shared_topics=shared_topics)
         self._most = most_per_poll
         self._clock = clock
         self._assigned: set[TopicPartition] = set()
@@ -99,11 +99,11 @@ class Feed:
     @property
     def missing(self) -> set[str]:
         """Topics that do not exist yet."""
-        return self._discovery.missing
+        return self.discovery.missing
 
     async def _found(self) -> list[TopicPartition]:
         own = self.reader.slots - self._expected
-        return await self._discovery.partitions(self.source, self.assembly, own)
+        return await self.discovery.partitions(self.source, self.assembly, own)
 
     async def begin(self, held: Progress) -> None:
         """Connect and take position; windows are restored by `run`. After an error it may be tried again."""
@@ -122,7 +122,7 @@ class Feed:
         bounds = await self.source.bounds(places)
         committed = await self.source.committed(places)
         for place in places:
-            topic = self._discovery.topics(self.assembly)[place.topic]
+            topic = self.discovery.topics(self.assembly)[place.topic]
             slots = [place.partition] if topic.aligned else sorted(self.reader.slots)
             start = starting.Start(place, bounds[place], committed.get(place), self._reset(place, held))
             wanted = {slot: start.resume(held.get(slot)) for slot in slots}
@@ -272,7 +272,7 @@ class Feed:
         fresh = [place for place in places if place not in self.parts]
         if self._expected:  # the rest once the other feed is done: it looks for nothing new
             fresh = [place for place in fresh if place in self._wanted]
-        if fresh and self._discovery.shared_topics:
+        if fresh and self.discovery.shared_topics:
             await self._add(fresh)
         bounds = await self.source.bounds(place for place in self.parts if place in places)
         if await self._stalled(bounds):
@@ -286,10 +286,10 @@ class Feed:
 
     async def _add(self, places: Sequence[TopicPartition]) -> None:
         """Read these too: a topic newly asked for by its reset policy, what is new from its beginning."""
-        known = {place.topic for place in self.parts} | self._discovery.awaited
+        known = {place.topic for place in self.parts} | self.discovery.awaited
         latest = self.assembly.module_spec.kafka.auto_offset_reset is spec.AutoOffsetReset.LATEST
         bounds = await self.source.bounds(places)
-        topics = self._discovery.topics(self.assembly)
+        topics = self.discovery.topics(self.assembly)
         for place in places:
             topic = topics.get(place.topic)
             if topic is None:
@@ -303,7 +303,7 @@ class Feed:
             part.skip = dict.fromkeys(slots & self._expected, _FAR_AWAY)
             self.parts[place], self.lags[place] = part, Lag(end)
             log.info("reading %s/%s from offset %s", *place, position)
-        self._discovery.awaited -= {place.topic for place in places}
+        self.discovery.awaited -= {place.topic for place in places}
         await self._assign()
 
     async def _stalled(self, bounds: Mapping[TopicPartition, tuple[int, int]]) -> bool:
@@ -334,7 +334,7 @@ class Feed:
     def reassemble(self, assembly: Assembly) -> None:
         """Follow a hot change: topics that stay keep their position, others go now, or come with a step."""
         self.assembly = assembly
-        topics = self._discovery.topics(self.assembly)
+        topics = self.discovery.topics(self.assembly)
         for place, part in list(self.parts.items()):
             if place.topic in topics:
                 part.source = topics[place.topic]

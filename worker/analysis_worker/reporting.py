@@ -99,6 +99,7 @@ class Report:
             state=worker.state,
             config=config,
             slots=tuple(sorted(assignment.slots)),
+            releasing_slots=worker.releasing_slots,
             released_slots=worker.released_slots,
             main_loop_alive=worker.state in ("starting", "restoring", "running"),
         )
@@ -122,6 +123,8 @@ class Report:
             window_bytes=window_bytes,
             committed_at=worker.committer.committed_at,
             restore_progress=feed.restore_progress(),
+            missing_topics=tuple(sorted(feed.missing)),
+            misaligned_topics=tuple(sorted(feed.discovery.misaligned)),
             topics=topics,
             partitions=tuple(self._partitions()),
             explain=self._explain(),

@@ -65,6 +65,7 @@ class Worker:
         self.report = reporting.Report(self)
         self.state: reporting.State = "starting"
         self.started_at = time.time()
+        self.releasing_slots: tuple[int, ...] = ()
         self.released_slots: tuple[int, ...] = ()
         self.refused: tuple[str, ...] = ()
         self.desired_hash = assignment.config_hash
@@ -264,7 +265,7 @@ class Worker:
                 raise
             lost = self.assignment.slots - assignment.slots
             gained = assignment.slots - self.assignment.slots
-            self.assignment = assignment
+            self.assignment, self.releasing_slots = assignment, tuple(sorted(lost))
             self.committer.epoch = assignment.epoch
             self.refused, self.applied_at = (), time.time()
             if lost:
@@ -323,6 +324,7 @@ class Worker:
             log.error("slots %s are released with callbacks still under way", sorted(slots))
         self.flow.forget(gone)
         self.released_slots = tuple(sorted((set(self.released_slots) | slots) - self.assignment.slots))
+        self.releasing_slots = ()
 
     async def _gain(self, slots: frozenset[int]) -> None:
         """Take slots over: restore their windows beside what runs, then let the first feed carry on."""

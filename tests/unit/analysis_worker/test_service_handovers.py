@@ -102,6 +102,7 @@ async def test_the_loser_says_how_far_it_got_and_reports_what_it_let_go_of() -> 
         assert {slot for slot, each in progress.items() if each.released} == MOVED
         assert {each.epoch for slot, each in progress.items() if slot in MOVED} == {1}
         assert pair.workers["a"].report.status().released_slots == tuple(sorted(MOVED))
+        assert pair.workers["a"].report.status().releasing_slots == ()
         assert pair.stations("a") == set(stations_of(FIRST - MOVED))
         await pair.tell(b=SECOND | MOVED)
         await pair.settled()

@@ -78,8 +78,10 @@ class ConfigStatus:
 class WorkerStatus:
     """The whole worker, as it was at `taken_at`; from then on the ages in it grow.
 
-    `held` are records kept back while windows are restored, `restore_progress` is 0 to 1, `explain` one
-    sentence for people on what the worker is doing or waiting for.
+    `releasing_slots` are no longer owned, but callbacks or outputs of theirs are still under way. `held` are
+    records kept back while windows are restored, `restore_progress` is 0 to 1, `misaligned_topics` are
+    Aligned ones read as Filtered for the number of their partitions, `explain` is one sentence for people on
+    what the worker is doing or waiting for.
     """
 
     module: str
@@ -91,6 +93,7 @@ class WorkerStatus:
     state: State
     config: ConfigStatus
     slots: tuple[int, ...] = ()
+    releasing_slots: tuple[int, ...] = ()
     released_slots: tuple[int, ...] = ()
     restoring_slots: tuple[int, ...] = ()
     main_loop_alive: bool = False
@@ -106,6 +109,8 @@ class WorkerStatus:
     window_bytes: int = 0
     committed_at: float | None = None
     restore_progress: float = 0.0
+    missing_topics: tuple[str, ...] = ()
+    misaligned_topics: tuple[str, ...] = ()
     topics: tuple[TopicStatus, ...] = ()
     partitions: tuple[PartitionStatus, ...] = ()
     explain: str = ""
