@@ -1,19 +1,20 @@
-"""Writes the pages that are data in another form: the reference, and the table of changes in the guide.
+"""Writes the pages that are data in another form: the reference, the guide's table of changes, the CRD.
 
 `python docs/generate.py` writes them; `python docs/generate.py --check` only tells which are out of date
 (exit code 1). Edit the data (`analysis_module`, the worker's `metric_catalogue`), never these pages.
 """
 
 import argparse
-import dataclasses
 import enum
-import re
+import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis_module import catalogue, names, shape, spec, wording
+import yaml
+
+from analysis_module import catalogue, names, schema, shape, spec, wording
 from analysis_worker.commands import spans
 from analysis_worker.observability import metric_catalogue, tallies
 
@@ -22,16 +23,21 @@ METRICS = DOCS / "reference" / "metrics.md"
 SPEC = DOCS / "reference" / "spec.md"
 CATALOGUE = DOCS / "reference" / "catalogue.md"
 GUIDE = DOCS / "guide" / "worker.md"
+CRD = DOCS.parent / "crds" / "analysismodule.yaml"
 
 BEGIN = "<!-- changes:begin -->"
 END = "<!-- changes:end -->"
 _NOTE = "<!-- Made by docs/generate.py. Edit the data, not this page. -->"
+_CRD_NOTE = """\
+# Made by docs/generate.py. Edit analysis_module/spec.py (fields), schema.py (bounds), schema_rules.py and
+# schema_wiring_rules.py (rules) or status.py, not this file.
+"""
 
 EFFECTS = {
     spec.Change.HOT: "taken over while running: no restart, windows stay, no record is lost",
     spec.Change.ROLLING: "refused by a running worker: restart it; progress and windows come back",
     spec.Change.RECREATE: "refused by a running worker: another module, group or ownership, so a fresh start",
-    spec.Change.NONE: "of no meaning to a worker: it is the operator's (not there yet)",
+    spec.Change.NONE: "the operator's: it starts and stops workers, and those that run go on undisturbed",
 }
 """What an edit does to a worker, per change class."""
 
@@ -44,6 +50,7 @@ def pages() -> dict[Path, str]:
         SPEC: spec_page(),
         CATALOGUE: catalogue_page(),
         GUIDE: placed(guide, changes_table()),
+        CRD: crd_page(),
     }
 
 
@@ -62,6 +69,15 @@ def placed(document: str, part: str) -> str:
         raise ValueError(f"the document needs one {BEGIN} and one {END} after it")
     before, _, rest = document.partition(BEGIN)
     return f"{before}{BEGIN}\n{part}\n{END}{rest.partition(END)[2]}"
+
+
+# -- the CRD -----------------------------------------------------------------------------------------
+
+
+def crd_page() -> str:
+    """The CustomResourceDefinition as YAML."""
+    plain = json.loads(json.dumps(schema.crd()))  # a tree: what is one object in it twice would be an anchor
+    return _CRD_NOTE + yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=110)
 
 
 # -- metrics -----------------------------------------------------------------------------------------
@@ -106,7 +122,7 @@ def spec_page() -> str:
     """Every field of an AnalysisModule's `spec`: type, default, bounds, change class, meaning."""
     parts: list[str] = []
     for part, path in _parts():
-        parts += [f"## `{path}`", _said_of(part)]
+        parts += [f"## `{path}`", schema.said_of(part)]
         parts.append(_table(("field", "type", "default", "change", "meaning"), _field_rows(part)))
     return _page(
         f"The fields of an {names.KIND}",
@@ -137,30 +153,13 @@ def _parts() -> Iterator[tuple[type, str]]:
 
 def _field_rows(part: type) -> Iterator[Sequence[str]]:
     for member in shape.members(part):
-        meaning = str(member.field.metadata["doc"]) or _meaning_of_type(member.hint)
         yield (
             f"`{member.name}`",
             _type_text(member),
             _default_text(member),
             member.change.name.lower(),
-            meaning,
+            schema.meaning(member),
         )
-
-
-def _meaning_of_type(hint: Any) -> str:
-    """What the type itself says, where a field has no line of its own."""
-    kind = hint if isinstance(hint, type) else shape.item_of(hint)
-    told = isinstance(kind, type) and (issubclass(kind, enum.Enum) or dataclasses.is_dataclass(kind))
-    return _said_of(kind) if told else ""
-
-
-def _said_of(kind: type) -> str:
-    """The first lines of a docstring in the words of a manifest: no sources, no Python names."""
-    text = " ".join((kind.__doc__ or "").split("\n\n")[0].split())
-    text = re.sub(r" \(seed system [^)]*\)", "", text)
-    for member in shape.members(kind) if dataclasses.is_dataclass(kind) else ():
-        text = text.replace(member.attribute, member.name)
-    return text
 
 
 def _type_text(member: shape.Member) -> str:

@@ -48,6 +48,8 @@ CALLBACK_DIRECTORY = "/etc/analysis/callback"
 # The worker's environment.
 ENV_LOG_FILE = "DATA_ANALYSIS_LOG"
 ENV_LOG_LEVEL = "LOG_LEVEL"
+ENV_INLINE_SOURCE = "DATA_ANALYSIS_INLINE_SOURCE"
+"""`off` makes a worker refuse callback code that is not in its image."""
 
 # Headers of the records that a worker writes.
 HEADER_OUTPUT_ID = "output-id"

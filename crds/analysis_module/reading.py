@@ -61,7 +61,7 @@ def write_spec(module_spec: spec.ModuleSpec) -> dict[str, Any]:
 
     Reading it gives the same spec.
     """
-    return _write_part(module_spec)
+    return write_part(module_spec)
 
 
 def read_part(
@@ -357,7 +357,8 @@ def _read_metadata(metadata: object, found: findings.Findings) -> tuple[str, str
     return "", ""
 
 
-def _write_part(part: Any) -> dict[str, Any]:
+def write_part(part: Any) -> dict[str, Any]:
+    """Write one dataclass of settings as a JSON-ready object without the fields that have their default."""
     written = {}
     for member in shape.members(part.__class__):
         value = getattr(part, member.attribute)
@@ -368,7 +369,7 @@ def _write_part(part: Any) -> dict[str, Any]:
 
 def _write(value: Any) -> Any:
     if shape.is_part(type(value)):
-        return _write_part(value)
+        return write_part(value)
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, Mapping):

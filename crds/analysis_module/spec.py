@@ -142,7 +142,6 @@ VARIABLE_PATTERN = r"[A-Za-z_][A-Za-z0-9_]{0,254}"
 FUNCTION_PATTERN = r"[A-Za-z_]\w{0,254}"
 ENTRYPOINT_PATTERN = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
 
-
 STATION_ID_FIELDS = ("stationId", "hostId", "meterId", "station_id", "host_id", "hostCode", "meter_id")
 """Where a record's station id is looked for (seed system 2.1), in order."""
 
@@ -184,9 +183,7 @@ class SecretSource:
     )
     key: str | None = setting(None, change=ROLLING, pattern=KEY_PATTERN, doc="Key in that Secret.")
     file: str | None = setting(None, change=ROLLING, doc="Path of a file that holds the text.")
-    env: str | None = setting(
-        None, change=ROLLING, pattern=VARIABLE_PATTERN, doc="Environment variable of the worker."
-    )
+    env: str | None = setting(None, change=ROLLING, pattern=VARIABLE_PATTERN, doc="The worker's variable.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -201,16 +198,14 @@ class Security:
     ca: SecretSource | None = setting(None, change=ROLLING, doc="CA certificates, PEM.")
     certificate: SecretSource | None = setting(None, change=ROLLING, doc="Client certificate, PEM.")
     private_key: SecretSource | None = setting(None, change=ROLLING, doc="Client key, PEM.")
-    check_hostname: bool = setting(True, change=ROLLING)
+    check_hostname: bool = setting(True, change=ROLLING, doc="The certificate must name the broker.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Kafka:
     """The cluster, the group whose progress this module keeps, and client settings by the guide's names."""
 
-    bootstrap_servers: tuple[str, ...] = setting(
-        (), change=ROLLING, comma=True, doc="host:port, one or more."
-    )
+    bootstrap_servers: tuple[str, ...] = setting((), change=ROLLING, comma=True, doc="host:port each.")
     group_id: str | None = setting(None, change=RECREATE, pattern=NAME_PATTERN, doc="Default: the module.")
     auto_offset_reset: AutoOffsetReset = setting(AutoOffsetReset.LATEST, change=ROLLING)
     security: Security = setting(Security, change=ROLLING)
@@ -222,17 +217,15 @@ class Kafka:
 class Stations:
     """Which stations the module runs for: ids or globs; an empty include means all."""
 
-    include: tuple[str, ...] = setting((), change=HOT)
-    exclude: tuple[str, ...] = setting((), change=HOT)
+    include: tuple[str, ...] = setting((), change=HOT, doc="Ids or globs; none: all stations.")
+    exclude: tuple[str, ...] = setting((), change=HOT, doc="Ids or globs; wins over include.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StationKey:
     """How a record names its station: the first present field, and optionally `via` another topic."""
 
-    fields: tuple[str, ...] = setting(
-        STATION_ID_FIELDS, change=HOT, doc="The first that is not null or empty."
-    )
+    fields: tuple[str, ...] = setting(STATION_ID_FIELDS, change=HOT, doc="The first with a value.")
     via: str | None = setting(
         None, change=HOT, pattern=TOPIC_PATTERN, doc="Topic whose records lead from device ids to stationId."
     )
@@ -242,14 +235,12 @@ class StationKey:
 class Input:
     """One topic that the module reads; what is absent comes from the catalogue."""
 
-    topic: str = setting(change=HOT, pattern=TOPIC_PATTERN)
+    topic: str = setting(change=HOT, pattern=TOPIC_PATTERN, doc="A topic of the catalogue, or any.")
     fields: tuple[str, ...] | None = setting(None, change=HOT, doc="'...' = the catalogue's remaining ones.")
     arrays: tuple[str, ...] = setting((), change=HOT, doc="Fields whose value is a list by nature.")
     aliases: Mapping[str, tuple[str, ...]] = setting(dict, change=HOT, doc="Other names a field comes under.")
-    dtypes: Mapping[str, Dtype] = setting(
-        dict, change=HOT, doc="Width of a numeric field: float64 if not said."
-    )
-    window_size: int | None = setting(None, change=HOT, minimum=1, maximum=10_000_000)
+    dtypes: Mapping[str, Dtype] = setting(dict, change=HOT, doc="Width of a number: float64 if not said.")
+    window_size: int | None = setting(None, change=HOT, minimum=1, maximum=10_000_000, doc="Records kept.")
     station_key: StationKey = setting(StationKey, change=HOT)
     scope: Scope | None = setting(None, change=HOT)
     trigger: bool | None = setting(None, change=HOT, doc="Default: true, false for a Global topic.")
@@ -261,12 +252,12 @@ class Input:
 class Dependency:
     """A module whose outputs are joined, newest last."""
 
-    module: str = setting(change=HOT, pattern=NAME_PATTERN)
+    module: str = setting(change=HOT, pattern=NAME_PATTERN, doc="The module whose outputs are joined.")
     topic: str | None = setting(
         None, change=HOT, pattern=TOPIC_PATTERN, doc="Default: that module's output topic."
     )
-    window_size: int = setting(12, change=HOT, minimum=1, maximum=10_000)
-    trigger: bool = setting(True, change=HOT)
+    window_size: int = setting(12, change=HOT, minimum=1, maximum=10_000, doc="Outputs kept per station.")
+    trigger: bool = setting(True, change=HOT, doc="Whether its outputs ask for callbacks.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -274,7 +265,9 @@ class Trigger:
     """When a callback runs."""
 
     policy: TriggerPolicy = setting(TriggerPolicy.EVERY_RECORD, change=HOT)
-    interval_seconds: float | None = setting(None, change=HOT, minimum=0.001, maximum=86_400)
+    interval_seconds: float | None = setting(
+        None, change=HOT, minimum=0.001, maximum=86_400, doc="Least time from one callback to the next."
+    )
     required_topics: tuple[str, ...] = setting((), change=HOT, doc="No callback until each has a record.")
 
 
@@ -282,8 +275,8 @@ class Trigger:
 class ConfigMapRef:
     """A file in a ConfigMap, mounted into the worker."""
 
-    name: str = setting(change=HOT, pattern=DNS_NAME_PATTERN)
-    key: str = setting("callback.py", change=HOT, pattern=KEY_PATTERN)
+    name: str = setting(change=HOT, pattern=DNS_NAME_PATTERN, doc="A ConfigMap of the module's namespace.")
+    key: str = setting("callback.py", change=HOT, pattern=KEY_PATTERN, doc="The key that holds the file.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -297,8 +290,8 @@ class Callback:
     function: str = setting(
         "callback", change=HOT, pattern=FUNCTION_PATTERN, doc="Its name in the file or source."
     )
-    timeout_seconds: float = setting(60.0, change=HOT, minimum=0.001, maximum=86_400)
-    concurrency: int = setting(32, change=HOT, minimum=1, maximum=1024)
+    timeout_seconds: float = setting(60.0, change=HOT, minimum=0.001, maximum=86_400, doc="Of one call.")
+    concurrency: int = setting(32, change=HOT, minimum=1, maximum=1024, doc="Calls at once, per worker.")
     input_format: InputFormat = setting(InputFormat.NUMPY, change=HOT)
     parameters: Mapping[str, Any] = setting(dict, change=HOT, doc="Handed to the callback as `parameters`.")
 
@@ -307,8 +300,8 @@ class Callback:
 class Output:
     """Where results go; the record's key is the station id."""
 
-    enabled: bool = setting(True, change=HOT)
-    topic: str | None = setting(None, change=HOT, pattern=TOPIC_PATTERN)
+    enabled: bool = setting(True, change=HOT, doc="Whether results go to Kafka.")
+    topic: str | None = setting(None, change=HOT, pattern=TOPIC_PATTERN, doc="Default: by the module's name.")
     topic_style: TopicStyle | None = setting(
         None, change=HOT, doc="Default: hyphen; underscore in the profile v1.1."
     )
@@ -320,16 +313,18 @@ class Breaker:
     """Per-station circuit breaker: after `failures` in a row, no call for `open_seconds`, then one probe."""
 
     failures: int = setting(0, change=HOT, minimum=0, maximum=1_000_000, doc="0 = never opens.")
-    open_seconds: float = setting(60.0, change=HOT, minimum=0.001, maximum=86_400)
+    open_seconds: float = setting(60.0, change=HOT, minimum=0.001, maximum=86_400, doc="Time without calls.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Errors:
     """What happens when a callback raises, or a record is bad."""
 
-    retries: int = setting(0, change=HOT, minimum=0, maximum=100)
-    backoff_seconds: float = setting(1.0, change=HOT, minimum=0.0, maximum=3_600)
-    max_backoff_seconds: float = setting(30.0, change=HOT, minimum=0.0, maximum=86_400)
+    retries: int = setting(0, change=HOT, minimum=0, maximum=100, doc="Further calls after a failed one.")
+    backoff_seconds: float = setting(
+        1.0, change=HOT, minimum=0.0, maximum=3_600, doc="Before the first retry."
+    )
+    max_backoff_seconds: float = setting(30.0, change=HOT, minimum=0.0, maximum=86_400, doc="Longest wait.")
     breaker: Breaker = setting(Breaker, change=HOT)
     dead_letter_topic: str | None = setting(
         None, change=HOT, pattern=TOPIC_PATTERN, doc="Default: <groupId>-dead-letters."
@@ -340,7 +335,7 @@ class Errors:
 class Partitioning:
     """How stations are owned."""
 
-    slots: int = setting(64, change=RECREATE, minimum=1, maximum=4096)
+    slots: int = setting(64, change=RECREATE, minimum=1, maximum=4096, doc="Shares of the stations.")
     routing: Routing = setting(Routing.FILTERED, change=ROLLING)
 
 
@@ -348,19 +343,21 @@ class Partitioning:
 class Autoscaling:
     """Bounds and target of the number of workers."""
 
-    min_replicas: int = setting(1, change=NONE, minimum=1, maximum=1000)
-    max_replicas: int = setting(1, change=NONE, minimum=1, maximum=1000)
-    target_lag: int = setting(10_000, change=NONE, minimum=1, maximum=1_000_000_000_000)
+    min_replicas: int = setting(1, change=NONE, minimum=1, maximum=1000, doc="Fewest workers.")
+    max_replicas: int = setting(1, change=NONE, minimum=1, maximum=1000, doc="Most workers.")
+    target_lag: int = setting(
+        10_000, change=NONE, minimum=1, maximum=1_000_000_000_000, doc="Unread records per worker to aim at."
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Workers:
     """The pods that run the module."""
 
-    replicas: int = setting(1, change=NONE, minimum=0, maximum=1000)
-    image: str | None = setting(None, change=ROLLING)
-    resources: Mapping[str, Any] = setting(dict, change=ROLLING)
-    pod_template: Mapping[str, Any] = setting(dict, change=ROLLING)
+    replicas: int = setting(1, change=NONE, minimum=0, maximum=1000, doc="Number of workers.")
+    image: str | None = setting(None, change=ROLLING, doc="Default: the operator's worker image.")
+    resources: Mapping[str, Any] = setting(dict, change=ROLLING, doc="The container's requests and limits.")
+    pod_template: Mapping[str, Any] = setting(dict, change=ROLLING, doc="Laid over the pod's template.")
     autoscaling: Autoscaling | None = setting(None, change=NONE)
 
 
@@ -370,15 +367,15 @@ class Observability:
 
     log_level: LogLevel = setting(LogLevel.INFO, change=HOT)
     log_format: LogFormat = setting(LogFormat.TEXT, change=ROLLING)
-    per_station_series: bool = setting(False, change=HOT)
-    max_station_series: int = setting(100, change=HOT, minimum=0, maximum=100_000)
+    per_station_series: bool = setting(False, change=HOT, doc="Metrics per station too.")
+    max_station_series: int = setting(100, change=HOT, minimum=0, maximum=100_000, doc="Stations shown.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModuleSpec:
     """The whole `spec` of an AnalysisModule."""
 
-    module: str = setting(change=RECREATE, pattern=NAME_PATTERN)
+    module: str = setting(change=RECREATE, pattern=NAME_PATTERN, doc="Of the catalogue, or any name.")
     profile: Profile = setting(Profile.STANDARD, change=ROLLING)
     kafka: Kafka = setting(Kafka, change=ROLLING)
     stations: Stations = setting(Stations, change=HOT)
@@ -390,8 +387,10 @@ class ModuleSpec:
     output: Output = setting(Output, change=HOT)
     delivery: Delivery = setting(Delivery.AT_LEAST_ONCE, change=ROLLING)
     errors: Errors = setting(Errors, change=HOT)
-    expire_after_seconds: float = setting(600.0, change=HOT, minimum=0.001, maximum=1_000_000_000)
+    expire_after_seconds: float = setting(
+        600.0, change=HOT, minimum=0.001, maximum=1_000_000_000, doc="Unseen so long, a station is dropped."
+    )
     partitioning: Partitioning = setting(Partitioning, change=RECREATE)
     workers: Workers = setting(Workers, change=NONE)
     observability: Observability = setting(Observability, change=HOT)
-    suspend: bool = setting(False, change=NONE)
+    suspend: bool = setting(False, change=NONE, doc="Stop the workers; progress is kept.")

@@ -31,13 +31,17 @@ def make_authority(directory: Path, name: str) -> Certificate:
     return authority
 
 
-def issue(authority: Certificate, directory: Path, name: str) -> Certificate:
-    """A certificate for `name` signed by `authority`, fit for a server here and for a client."""
+def issue(authority: Certificate, directory: Path, name: str, *, groups: Sequence[str] = ()) -> Certificate:
+    """A certificate for `name` signed by `authority`, fit for a server here and for a client.
+
+    `groups` are its organizations, which Kubernetes takes for the groups of the user `name`.
+    """
     issued = _files(directory, name)
     signer = ("-CA", str(authority.certificate_file), "-CAkey", str(authority.key_file))
     names = ("-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost")
     limits = ("-addext", "basicConstraints=critical,CA:FALSE")
-    subject = ("-subj", f"/CN={name}")
+    parts = [f"O={each}" for each in groups] + [f"CN={name}"]
+    subject = ("-subj", "".join("/" + each.replace("/", "\\/") for each in parts))
     _openssl(["req", "-x509", *_KEY_OPTIONS, *subject, *_out(issued), *signer, *names, *limits])
     return issued
 

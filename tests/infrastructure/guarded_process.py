@@ -37,6 +37,11 @@ class GuardedProcess:
         """Whether the program runs."""
         return self._guard.poll() is None
 
+    @property
+    def exit_code(self) -> int | None:
+        """The code a shell would give for the program's end (137 after SIGKILL); None while it runs."""
+        return self._guard.poll()
+
     def send_signal(self, number: signal.Signals) -> None:
         """Sends the program a signal; does nothing if it has ended."""
         assert self._guard.stdin is not None

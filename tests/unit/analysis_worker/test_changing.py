@@ -1,6 +1,5 @@
 """A running worker takes over what is hot, and refuses the rest by the name of the field."""
 
-import dataclasses
 from typing import Any
 
 import pytest
@@ -86,26 +85,3 @@ def test_an_older_epoch_is_refused() -> None:
 def test_another_workers_assignment_is_refused() -> None:
     with pytest.raises(changing.ChangeRefused, match="owner: module-1 is not this worker, module-0"):
         changing.check(an_assignment(), an_assignment(2, owner="module-1"))
-
-
-def test_changed_paths_go_down_to_the_field_and_stop_at_lists_and_free_values() -> None:
-    old, new = (
-        an_assignment().module_spec,
-        an_assignment(
-            callback={"timeoutSeconds": 5, "parameters": {"a": {"b": 1}}},
-            errors={"breaker": {"failures": 3}},
-            inputs=[{**POWER, "windowSize": 4}],
-        ).module_spec,
-    )
-    assert changing.changed_paths(old, new) == [
-        "spec.callback.parameters",
-        "spec.callback.timeoutSeconds",
-        "spec.errors.breaker.failures",
-        "spec.inputs",
-    ]
-
-
-def test_a_value_written_out_that_is_the_default_is_no_change() -> None:
-    explicit = an_assignment(padding="Zero", errors={"retries": 0}).module_spec
-    assert changing.changed_paths(an_assignment().module_spec, explicit) == []
-    assert dataclasses.asdict(explicit) == dataclasses.asdict(an_assignment().module_spec)

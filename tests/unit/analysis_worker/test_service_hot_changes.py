@@ -168,7 +168,7 @@ async def test_a_bad_callback_is_refused_and_the_old_one_goes_on(source: str, ma
 async def test_source_text_is_refused_where_the_environment_switches_it_off(
     monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
 ) -> None:
-    monkeypatch.setenv(loading.ENV_INLINE_SOURCE, "off")
+    monkeypatch.setenv(names.ENV_INLINE_SOURCE, "off")
     path = tmp_path / "callback.py"
     path.write_text("def callback(s, module_input):\n    return list(module_input['power_window'])\n")
     change = {"callback": {"source": SOURCE}}

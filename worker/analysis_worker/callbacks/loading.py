@@ -13,9 +13,6 @@ from typing import Any
 
 from analysis_module import names, spec
 
-ENV_INLINE_SOURCE = "DATA_ANALYSIS_INLINE_SOURCE"
-"""Set to `off`, no source text of an Assignment is run: the owner of the operator decides."""
-
 
 class CallbackError(ValueError):
     """The callback cannot be loaded: names the setting, what was wrong and the mend."""
@@ -108,7 +105,7 @@ def _entrypoint(entrypoint: str) -> tuple[types.ModuleType, Callable[..., Any]]:
 
 
 def _source(source: str) -> types.ModuleType:
-    if os.environ.get(ENV_INLINE_SOURCE, "").lower() in ("off", "false", "0", "no"):
+    if os.environ.get(names.ENV_INLINE_SOURCE, "").lower() in ("off", "false", "0", "no"):
         raise CallbackError(
             "callback.source: inline source is switched off here; use an entrypoint or a ConfigMap's file"
         )

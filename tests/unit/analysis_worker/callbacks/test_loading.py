@@ -140,19 +140,19 @@ def test_source_without_the_function_is_refused_by_its_name() -> None:
 def test_source_is_refused_where_the_environment_switches_it_off(
     value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(loading.ENV_INLINE_SOURCE, value)
+    monkeypatch.setenv(names.ENV_INLINE_SOURCE, value)
     assert "switched off" in refusal(spec.Callback(source=SOURCE))
 
 
 def test_source_runs_where_the_environment_does_not_switch_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(loading.ENV_INLINE_SOURCE, "on")
+    monkeypatch.setenv(names.ENV_INLINE_SOURCE, "on")
     assert loading.load(spec.Callback(source=SOURCE)).function("S1", 2) == ["S1", 2]
 
 
 def test_a_file_defines_the_function_also_where_source_is_switched_off(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(loading.ENV_INLINE_SOURCE, "off")
+    monkeypatch.setenv(names.ENV_INLINE_SOURCE, "off")
     file = tmp_path / "callback.py"
     file.write_text(SOURCE, encoding="utf-8")
     assert loading.load(spec.Callback(file=str(file))).function("S1", 2) == ["S1", 2]

@@ -1,0 +1,52 @@
+"""The kinds of Kubernetes objects that the operator touches, and their paths in the API."""
+
+import dataclasses
+
+from analysis_module import names
+
+
+@dataclasses.dataclass(frozen=True)
+class Resource:
+    """One kind: where it is in the API, and whether the operator makes objects of it for modules."""
+
+    kind: str
+    api_version: str
+    plural: str
+    child: bool = False
+
+    @property
+    def group(self) -> str:
+        """The API group, "" for the core one."""
+        return self.api_version.rpartition("/")[0]
+
+    @property
+    def version(self) -> str:
+        """The version without the group."""
+        return self.api_version.rpartition("/")[2]
+
+    def path(self, namespace: str | None = None, name: str | None = None, subresource: str = "") -> str:
+        """The path of the collection, of one object, or of a part of it; None: of all namespaces."""
+        path = f"/{'apis' if self.group else 'api'}/{self.api_version}"
+        if namespace is not None:
+            path += f"/namespaces/{namespace}"
+        path += f"/{self.plural}"
+        if name is not None:
+            path += f"/{name}"
+        return f"{path}/{subresource}" if subresource else path
+
+
+MODULE = Resource(names.KIND, names.API_GROUP_VERSION, names.PLURAL)
+CONFIG_MAP = Resource("ConfigMap", "v1", "configmaps", child=True)
+DEPLOYMENT = Resource("Deployment", "apps/v1", "deployments", child=True)
+SERVICE = Resource("Service", "v1", "services", child=True)
+DISRUPTION_BUDGET = Resource("PodDisruptionBudget", "policy/v1", "poddisruptionbudgets", child=True)
+NETWORK_POLICY = Resource("NetworkPolicy", "networking.k8s.io/v1", "networkpolicies", child=True)
+POD = Resource("Pod", "v1", "pods")
+EVENT = Resource("Event", "v1", "events")
+LEASE = Resource("Lease", "coordination.k8s.io/v1", "leases")
+
+WATCHED = (MODULE, CONFIG_MAP, DEPLOYMENT, SERVICE, DISRUPTION_BUDGET, NETWORK_POLICY, POD)
+"""What the operator keeps track of; of all but the first only what bears its label."""
+BY_KIND = {resource.kind: resource for resource in (*WATCHED, EVENT, LEASE)}
+OWN_SELECTOR = f"{names.LABEL_MANAGED_BY}={names.OPERATOR_NAME}"
+"""The label selector of what the operator makes."""

@@ -1,0 +1,1 @@
+"""One file for each command of `analysis-operator` and `kubectl analysis`, and what they share."""

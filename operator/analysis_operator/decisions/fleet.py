@@ -1,0 +1,166 @@
+"""The shards of one module as they are: what each holds, who runs it, and what it says of itself."""
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from analysis_module import assignment as assignments
+from analysis_module import errors, names, status
+from analysis_operator.decisions import handover, manifests, pods
+from analysis_operator.decisions.handover import Holding
+from analysis_operator.decisions.observed import Child, Observed, Pod, Report
+
+_NOTHING = Holding(slots=frozenset(), releasing=frozenset(), epoch=0)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Shard:
+    """One shard as observed.
+
+    `assignment` is what its ConfigMap says, None if there is none that can be read; `pod` the pod that runs
+    it, or last ran it; `others` its further pods, on their way out.
+    """
+
+    shard: int
+    holding: Holding = _NOTHING
+    config_map: Child | None = None
+    deployment: Child | None = None
+    assignment: assignments.Assignment | None = None
+    pod: Pod | None = None
+    others: tuple[Pod, ...] = ()
+    report: Report | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether its worker does its work."""
+        return self.pod is not None and self.pod.ready and not self.pod.terminating
+
+    @property
+    def alive(self) -> bool:
+        """Whether some process of it may still run."""
+        return any(pod.alive for pod in (*self.others, *((self.pod,) if self.pod else ())))
+
+    @property
+    def rollout(self) -> str | None:
+        """The rollout that its Deployment was made for, None without a Deployment."""
+        return self._template_annotation(pods.ANNOTATION_ROLLOUT)
+
+    def _template_annotation(self, name: str) -> str | None:
+        if self.deployment is None:
+            return None
+        template = self.deployment.document.get("spec", {}).get("template", {})
+        found = (template.get("metadata", {}).get("annotations") or {}).get(name)
+        return None if found is None else str(found)
+
+    @property
+    def defaults(self) -> Mapping[str, Any]:
+        """The operator's defaults that its Deployment was made with; {} if they are not known."""
+        if self.deployment is None:
+            return {}
+        annotations = self.deployment.document["metadata"].get("annotations") or {}
+        try:
+            found = json.loads(annotations.get(manifests.ANNOTATION_DEFAULTS) or "{}")
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
+
+
+def shards_of(observed: Observed) -> dict[int, Shard]:
+    """The shards that there are any traces of, by number."""
+    found: dict[int, dict[str, Any]] = {}
+    for child in observed.children:
+        number = shard_number(child.document)
+        if number is not None and child.kind in ("ConfigMap", "Deployment"):
+            kind = "config_map" if child.kind == "ConfigMap" else "deployment"
+            found.setdefault(number, {})[kind] = child
+    for pod in observed.pods:
+        found.setdefault(pod.shard, {}).setdefault("pods", []).append(pod)
+    remembered = _remembered(observed)
+    return {
+        number: _shard(number, parts, observed, remembered.get(number, _NOTHING))
+        for number, parts in sorted(found.items())
+    }
+
+
+def shard_number(document: Mapping[str, Any]) -> int | None:
+    """The shard that an object belongs to by its label, None if to none."""
+    text = (document["metadata"].get("labels") or {}).get(names.LABEL_SHARD, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 4 else None
+
+
+def _shard(number: int, parts: Mapping[str, Any], observed: Observed, remembered: Holding) -> Shard:
+    config_map: Child | None = parts.get("config_map")
+    assignment = _assignment(config_map)
+    # The one that is not on its way out, and of several the one that runs.
+    ordered = sorted(parts.get("pods", ()), key=lambda pod: (pod.terminating, not pod.alive, pod.name))
+    pod = ordered[0] if ordered else None
+    report = observed.reports.get(pod.name) if pod is not None else None
+    if report is not None and pod is not None and report.pod_uid != pod.uid:
+        report = None
+    return Shard(
+        shard=number,
+        holding=_holding(config_map, assignment) if assignment is not None else remembered,
+        config_map=config_map,
+        deployment=parts.get("deployment"),
+        assignment=assignment,
+        pod=pod,
+        others=tuple(ordered[1:]),
+        report=report,
+    )
+
+
+def _assignment(config_map: Child | None) -> assignments.Assignment | None:
+    if config_map is None:
+        return None
+    text = (config_map.document.get("data") or {}).get(names.ASSIGNMENT_FILE)
+    try:
+        return assignments.Assignment.from_json(text) if isinstance(text, str) else None
+    except errors.InvalidSpec:
+        return None
+
+
+def _holding(config_map: Child | None, assignment: assignments.Assignment) -> Holding:
+    annotations = (config_map.document["metadata"].get("annotations") or {}) if config_map else {}
+    releasing = _parsed(annotations.get(manifests.ANNOTATION_RELEASING))
+    return Holding(slots=assignment.slots, releasing=releasing - assignment.slots, epoch=assignment.epoch)
+
+
+def _parsed(slots: object) -> frozenset[int]:
+    try:
+        return assignments.parse_slots(slots) if isinstance(slots, str) else frozenset()
+    except ValueError:
+        return frozenset()
+
+
+def _remembered(observed: Observed) -> dict[int, Holding]:
+    """What the status says that shards held: for one whose ConfigMap was lost."""
+    last = status.ModuleStatus.from_json(observed.module.status)
+    return {
+        shard.shard: Holding(
+            slots=_parsed(shard.slots), releasing=_parsed(shard.releasing), epoch=shard.epoch
+        )
+        for shard in last.shards
+    }
+
+
+def unconfirmed(shards: Mapping[int, Shard]) -> dict[int, frozenset[int]]:
+    """Of each shard's releasing slots, those that its worker may still work on."""
+    return {number: slots for number, slots in _unconfirmed(shards) if slots}
+
+
+def _unconfirmed(shards: Mapping[int, Shard]) -> Iterator[tuple[int, frozenset[int]]]:
+    for number, shard in shards.items():
+        report = shard.report
+        reported = None
+        if report is not None and not any(pod.alive for pod in shard.others):
+            reported = handover.Reported(epoch=report.epoch, slots=report.slots, letting_go=report.letting_go)
+        yield (
+            number,
+            handover.unconfirmed_slots(
+                shard.holding.releasing,
+                pod_alive=shard.alive,
+                reported=reported,
+                epoch=shard.holding.epoch,
+            ),
+        )

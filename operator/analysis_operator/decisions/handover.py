@@ -1,0 +1,166 @@
+"""How slots change hands in two steps: the loser lets go and confirms, then the gainer is told.
+
+A slot has at most one owner at any time because the ConfigMap of a gainer names it only once no worker of
+another shard may own it. What a shard was told to let go of, and has not confirmed, is its `releasing`.
+"""
+
+import collections
+import dataclasses
+from collections.abc import Mapping
+
+from analysis_operator.decisions import partitioning
+
+_NOTHING: frozenset[int] = frozenset()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Holding:
+    """What the ConfigMap of one shard says: slots it owns, slots it lets go of, epoch of its last change.
+
+    Epoch 0 is that of a shard that was never told anything, or of which nothing is known.
+    """
+
+    slots: frozenset[int]
+    releasing: frozenset[int]
+    epoch: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Reported:
+    """What a worker's /status says: the epoch it runs, the slots it owns, those it is still draining."""
+
+    epoch: int
+    slots: frozenset[int]
+    letting_go: frozenset[int]
+
+
+def unconfirmed_slots(
+    releasing: frozenset[int], *, pod_alive: bool, reported: Reported | None, epoch: int
+) -> frozenset[int]:
+    """List the slots of a shard's releasing set that its worker may still own.
+
+    Without a live pod there is no worker, and none. A worker that says nothing, or runs an older epoch than
+    `epoch`, that of the shard's ConfigMap, may own them all.
+    """
+    if not pod_alive:
+        return _NOTHING
+    if reported is None or reported.epoch < epoch:
+        return releasing
+    return releasing & (reported.slots | reported.letting_go)
+
+
+def recovered(*, pod_alive: bool, reported: Reported | None, slots: int) -> Holding | None:
+    """Work out what a shard holds whose ConfigMap is gone; None if it has no worker, and so nothing.
+
+    `reported` is what the worker answered after the ConfigMap was found missing: that is what it holds. One
+    that says nothing may own any slot: no other shard gets one that is free until it confirms a new epoch.
+    """
+    if not pod_alive:
+        return None
+    if reported is None:
+        return Holding(slots=_NOTHING, releasing=frozenset(range(slots)), epoch=0)
+    return Holding(slots=reported.slots, releasing=reported.letting_go, epoch=reported.epoch)
+
+
+def step(
+    holdings: Mapping[int, Holding],
+    *,
+    unconfirmed: Mapping[int, frozenset[int]],
+    slots: int,
+    shards: int,
+    last_epoch: int = 0,
+) -> dict[int, Holding]:
+    """Take the next step towards `balanced` owners: what every shard is to be told now.
+
+    `unconfirmed` has, for each shard, the slots of its releasing set that its worker may still own; none for
+    a shard that is absent. `last_epoch` is the highest ever given, should a ConfigMap have been lost.
+
+    - What is confirmed is released.
+    - A slot of the wrong shard goes to that shard's releasing set.
+    - A slot of no shard goes to its wanted one, unless another may still own it. A shard that lets go of a
+      slot and has room again takes it back at once.
+    - Of two shards that hold the same slot, the one of the higher epoch keeps it, of equals the lowest; the
+      other lets go of it.
+    - Slots beyond `slots` are dropped.
+
+    The result has shards 0 to `shards - 1`, and above them those that still let go of something. All shards
+    whose slots changed get the same new epoch; those that are as before stay equal. Until something is
+    confirmed a further step changes nothing.
+    """
+    owners = _owners(holdings, slots)
+    leaving = {
+        shard: _leaving(shard, holding, owners, unconfirmed.get(shard, _NOTHING), slots)
+        for shard, holding in holdings.items()
+    }
+    leavers = _leavers(leaving)
+    wanted = _wanted(owners, leavers, slots, shards)
+    told: dict[int, set[int]] = collections.defaultdict(set)
+    for slot, shard in wanted.items():
+        free = slot not in owners and leavers.get(slot, _NOTHING) <= {shard}
+        if free or owners.get(slot) == shard:
+            told[shard].add(slot)
+    epoch = max([last_epoch, *(holding.epoch for holding in holdings.values())]) + 1
+    result = {}
+    for shard in sorted({*range(shards), *holdings}):
+        own = frozenset(told[shard])
+        lost = {slot for slot, owner in owners.items() if owner == shard}
+        releasing = (leaving.get(shard, _NOTHING) | lost) - own
+        if shard < shards or releasing:
+            result[shard] = _holding(holdings.get(shard), own, releasing, epoch)
+    return result
+
+
+def _holding(before: Holding | None, own: frozenset[int], releasing: frozenset[int], epoch: int) -> Holding:
+    """Keep the epoch of a shard whose slots are as before; one that was told nothing yet gets its first."""
+    same = before is not None and before.epoch > 0 and before.slots == own
+    return Holding(slots=own, releasing=releasing, epoch=before.epoch if before and same else epoch)
+
+
+def _owners(holdings: Mapping[int, Holding], slots: int) -> dict[int, int]:
+    """The one owner of each slot that has any: the highest epoch wins, then the lowest shard."""
+    owners: dict[int, int] = {}
+    for shard in sorted(holdings, key=lambda each: (-holdings[each].epoch, each)):
+        for slot in holdings[shard].slots:
+            if 0 <= slot < slots:
+                owners.setdefault(slot, shard)
+    return owners
+
+
+def _leaving(
+    shard: int, holding: Holding, owners: Mapping[int, int], unconfirmed: frozenset[int], slots: int
+) -> frozenset[int]:
+    """What a shard's worker may own though it should not: not confirmed yet, or held by another as well."""
+    asked = (holding.releasing & unconfirmed) | holding.slots
+    return frozenset(slot for slot in asked if 0 <= slot < slots and owners.get(slot) != shard)
+
+
+def _leavers(leaving: Mapping[int, frozenset[int]]) -> dict[int, set[int]]:
+    """The shards that let go of each slot."""
+    leavers: dict[int, set[int]] = collections.defaultdict(set)
+    for shard, leaves in leaving.items():
+        for slot in leaves:
+            leavers[slot].add(shard)
+    return leavers
+
+
+def _wanted(
+    owners: Mapping[int, int], leavers: Mapping[int, set[int]], slots: int, shards: int
+) -> dict[int, int]:
+    """Balance over the present owners, preferring to give back what a shard is still letting go of.
+
+    Taking back changes who holds most, and so who has room: it is repeated until nobody takes more.
+    """
+    held = dict(owners)
+    while True:
+        wanted = partitioning.balanced(held, slots=slots, shards=shards)
+        room = collections.Counter(wanted.values())
+        room.subtract(held.values())
+        returned = {}
+        for slot in sorted(leavers.keys() - held.keys()):
+            shard = min(leavers[slot])
+            if len(leavers[slot]) == 1 and room[shard] > 0:
+                room[shard] -= 1
+                returned[slot] = shard
+        if not returned:
+            return wanted
+        held |= returned

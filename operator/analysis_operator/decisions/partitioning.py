@@ -1,0 +1,50 @@
+"""Which shard owns which slot: the wanted owners, by least movement from the present ones."""
+
+from collections.abc import Mapping, Sequence
+
+
+def balanced(owners: Mapping[int, int], *, slots: int, shards: int) -> dict[int, int]:
+    """Give the wanted owner, 0 to `shards - 1`, of every slot from 0 to `slots - 1`; {} for no shards.
+
+    `owners` leads from slots to their present shards. A slot without one, or whose shard is not one of
+    `shards`, is free; slots outside the range are ignored.
+
+    The rule: each shard has a quota, floor(slots / shards), or one more for as many shards as the division
+    leaves slots over: those that hold most, of equals the lowest. A shard keeps its lowest slots up to its
+    quota; what is free then fills the others, lowest slots to lowest shards.
+
+    Movement is minimal: with loads within one of each other some shards have the larger quota, a shard must
+    give up what exceeds its own, and no choice of the larger quotas saves more slots than giving them to
+    those that hold most. What is balanced already stays as it is.
+    """
+    if shards < 1:
+        return {}
+    held = _held(owners, slots, shards)
+    quotas = _quotas(held, slots)
+    wanted = {slot: shard for shard, own in enumerate(held) for slot in own[: quotas[shard]]}
+    free = [slot for slot in range(slots) if slot not in wanted]
+    places = (shard for shard, own in enumerate(held) for _ in range(quotas[shard] - len(own)))
+    wanted.update(zip(free, places, strict=True))
+    return {slot: wanted[slot] for slot in range(slots)}
+
+
+def moves(before: Mapping[int, int], after: Mapping[int, int]) -> frozenset[int]:
+    """List the slots that had an owner before and have another, or none, after."""
+    return frozenset(slot for slot, shard in before.items() if after.get(slot) != shard)
+
+
+def _held(owners: Mapping[int, int], slots: int, shards: int) -> list[list[int]]:
+    """The slots of each shard, ascending."""
+    held: list[list[int]] = [[] for _ in range(shards)]
+    for slot in range(slots):
+        shard = owners.get(slot)
+        if shard is not None and 0 <= shard < shards:
+            held[shard].append(slot)
+    return held
+
+
+def _quotas(held: Sequence[Sequence[int]], slots: int) -> list[int]:
+    quota, left_over = divmod(slots, len(held))
+    ranked = sorted(range(len(held)), key=lambda shard: (-len(held[shard]), shard))
+    larger = frozenset(ranked[:left_over])
+    return [quota + (shard in larger) for shard in range(len(held))]

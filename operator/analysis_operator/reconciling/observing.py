@@ -1,0 +1,89 @@
+"""Observe: all that is known of one module, from the store, its workers, Kafka and its neighbours."""
+
+import asyncio
+from collections.abc import Callable
+
+from analysis_module import errors
+from analysis_operator.cluster import resources
+from analysis_operator.cluster.api import Api
+from analysis_operator.cluster.kafka_lookout import KafkaLookout
+from analysis_operator.cluster.store import Store
+from analysis_operator.cluster.workers import Workers
+from analysis_operator.decisions import accepting
+from analysis_operator.decisions.observed import Callback, KafkaView, Key, Module, Observed, Report
+from analysis_operator.decisions.options import Options
+from analysis_operator.reconciling.neighbourhood import Neighbourhood
+
+
+class Observer:
+    """Gathers what decisions are made from; `wake` is told whose Kafka has been looked at anew."""
+
+    def __init__(
+        self,
+        api: Api,
+        store: Store,
+        workers: Workers,
+        lookout: KafkaLookout,
+        neighbourhood: Neighbourhood,
+        options: Options,
+        wake: Callable[[Key], None],
+    ) -> None:
+        self._api = api
+        self._store = store
+        self._workers = workers
+        self._lookout = lookout
+        self._neighbourhood = neighbourhood
+        self._options = options
+        self._wake = wake
+        self._reports: dict[Key, dict[str, Report]] = {}
+
+    async def observe(self, module: Module) -> Observed:
+        """Look at one module; raises ApiError if its callback's ConfigMap cannot be read."""
+        pods = self._store.pods(module.key)
+        reports = await self._workers.reports(pods, self._reports.get(module.key, {}))
+        if pods:
+            self._reports[module.key] = reports
+        else:
+            self._reports.pop(module.key, None)
+        return Observed(
+            module=module,
+            children=self._store.children(module.key, module.uid),
+            pods=pods,
+            reports=reports,
+            kafka=self._kafka(module),
+            callback=await self._callback(module),
+            neighbours=self._neighbourhood.of(module.key),
+        )
+
+    def forget(self, key: Key) -> None:
+        """Drop what is remembered of a module that is gone."""
+        self._reports.pop(key, None)
+
+    def _kafka(self, module: Module) -> KafkaView:
+        try:
+            asked = accepting.read(module.spec, self._options)
+        except errors.InvalidSpec:
+            return KafkaView()
+        view, look = self._lookout.known(asked.kafka)
+        if look is not None:
+            before = view
+
+            def looked(done: asyncio.Task[KafkaView]) -> None:
+                if not done.cancelled() and done.exception() is None and done.result() != before:
+                    self._wake(module.key)
+
+            look.add_done_callback(looked)
+        return view
+
+    async def _callback(self, module: Module) -> Callback | None:
+        name = accepting.configured(module.spec, self._options)
+        if name is None:
+            return None
+        key = str(module.spec["callback"]["configMapRef"].get("key", "callback.py"))
+        found = await self._api.get(resources.CONFIG_MAP, module.key.namespace, name)
+        if found is None:
+            return Callback(missing=f"there is no ConfigMap {name}; apply it")
+        text = (found.get("data") or {}).get(key)
+        if not isinstance(text, str):
+            return Callback(missing=f"the ConfigMap {name} has no key {key}; add it, or name another key")
+        return Callback(text=text)
