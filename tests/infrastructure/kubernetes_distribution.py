@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import fcntl
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -22,8 +23,8 @@ BUILD = Path(__file__).with_name("kubernetes_build")
 HELM_VERSION = "3.22.0"
 PROGRESS_SECONDS = 20.0
 """How often a compilation says that it goes on."""
-OLDEST_GO = (1, 21)
-"""The oldest Go that brings the one that a go.mod asks for by itself."""
+SELF_RENEWING_GO = (1, 21)
+"""The oldest Go that by itself brings the one that a go.mod asks for."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +118,7 @@ def _compile(compilation: _Compilation, *, into: Path) -> None:
         running = subprocess.Popen(
             command,
             cwd=compilation.directory,
-            env={**os.environ, "GOFLAGS": "", "GOTOOLCHAIN": "auto", **settings},
+            env={**os.environ, "GOFLAGS": "", "GOROOT": "", "GOTOOLCHAIN": "auto", **settings},
             stdout=output,
             stderr=subprocess.STDOUT,
         )
@@ -154,13 +155,42 @@ def _watch(running: "subprocess.Popen[bytes]", what: str, log: Path) -> str:
 
 
 def _go() -> str:
-    """The path of a Go that can bring the one which go.mod asks for; else `programs.Unavailable`."""
+    """The path of a Go that can compile this or brings the one which can; else `programs.Unavailable`."""
     go = programs.require("go", package="golang-go")
-    printed = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True).stdout.strip()
-    found = re.match(r"go(\d+)\.(\d+)", printed)
-    if found is None or (int(found[1]), int(found[2])) < OLDEST_GO:
+    printed = _said(go, "env", "GOVERSION", "GOOS", "GOARCH").split()
+    found = re.match(r"go(\d+)\.(\d+)", " ".join(printed))
+    if found is None:
+        raise programs.Unavailable(f"{go} does not say its version; put Go 1.25 or newer first on PATH")
+    if (int(found[1]), int(found[2])) >= SELF_RENEWING_GO:
+        return go
+    return _newer_go(go, platform="-".join(printed[1:]))
+
+
+def _newer_go(go: str, *, platform: str) -> str:
+    """The Go that go.mod asks for, fetched and checked by an old one: it too is published as a module.
+
+    See https://go.dev/doc/toolchain. What a newer Go does by itself is done here for it.
+    """
+    wanted = re.search(r"^go ([\d.]+)$", (BUILD / "go.mod").read_text(), re.MULTILINE)
+    assert wanted is not None
+    module = f"golang.org/toolchain@v0.0.1-go{wanted[1]}.{platform}"
+    programs.announce(f"fetching Go {wanted[1]} (once) ...")
+    toolchain = Path(json.loads(_said(go, "mod", "download", "-json", module))["Dir"])
+    for folder in (toolchain / "bin", toolchain / "pkg" / "tool"):
+        for program in folder.rglob("*"):  # a module's files come without the right to run them
+            if program.is_file():
+                program.chmod(program.stat().st_mode | 0o111)
+    return str(toolchain / "bin" / "go")
+
+
+def _said(go: str, *arguments: str) -> str:
+    """What Go prints; `programs.Unavailable` with its complaint if it fails."""
+    with tempfile.TemporaryDirectory(prefix="station-analysis-go-") as outside_any_module:
+        done = subprocess.run([go, *arguments], cwd=outside_any_module, capture_output=True, text=True)
+    if done.returncode != 0:
         raise programs.Unavailable(
-            f"{go} is {printed or 'no Go that answers'}; to compile Kubernetes {version()} put Go 1.25 or "
-            f"newer first on PATH (1.{OLDEST_GO[1]} is enough where Go may fetch a newer one from its proxy)"
+            f"`{go} {' '.join(arguments)}` failed; put Go 1.25 or newer first on PATH:\n"
+            + done.stdout[-1000:]
+            + done.stderr[-1000:]
         )
-    return go
+    return done.stdout

@@ -333,3 +333,34 @@ def test_the_order_in_which_holdings_are_given_means_nothing(
     shuffled = dict(reversed(fleet.items()))
     after = handover.step(fleet, unconfirmed=unconfirmed, slots=slots, shards=shards)
     assert handover.step(shuffled, unconfirmed=unconfirmed, slots=slots, shards=shards) == after
+
+
+@st.composite
+def torn(draw: st.DrawFn) -> tuple[Fleet, int]:
+    """A fleet in mid hand-over: each slot is owned by one shard, let go of by one, or free."""
+    parts: dict[tuple[int, str], set[int]] = collections.defaultdict(set)
+    places = draw(st.lists(st.tuples(st.integers(0, 4), st.sampled_from(["slots", "releasing", "free"]))))
+    for slot, place in enumerate(places):
+        parts[place].add(slot)
+    fleet = {
+        shard: handover.Holding(
+            slots=frozenset(parts[shard, "slots"]), releasing=frozenset(parts[shard, "releasing"]), epoch=1
+        )
+        for shard in range(5)
+    }
+    return fleet, len(places)
+
+
+@given(torn(), st.integers(0, 5))
+@UNHURRIED
+def test_in_mid_handover_a_step_gives_back_all_there_is_room_for(
+    given_fleet: tuple[Fleet, int], shards: int
+) -> None:
+    fleet, slots = given_fleet
+    unconfirmed = {shard: holding.releasing for shard, holding in fleet.items()}
+    after = handover.step(fleet, unconfirmed=unconfirmed, slots=slots, shards=shards)
+    still = {shard: holding.releasing for shard, holding in after.items()}
+    assert handover.step(after, unconfirmed=still, slots=slots, shards=shards) == after
+    for shard in range(shards):
+        has_room = len(after[shard].slots) < slots // shards
+        assert not (has_room and after[shard].releasing)

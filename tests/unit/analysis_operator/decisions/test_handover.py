@@ -92,6 +92,12 @@ def test_a_shard_takes_back_its_own_before_it_waits_for_anothers() -> None:
     assert step(fleet, 2, slots=4) == {0: held([0, 2], [3], 2), 1: held([1], epoch=2)}
 
 
+def test_who_has_taken_back_so_much_that_it_may_have_more_takes_that_too() -> None:
+    fleet = {0: held(), 1: held([3, 4], [5]), 2: held(releasing=[0, 2]), 3: held([1])}
+    after = step(fleet, 4, slots=6)
+    assert after == {0: held(), 1: held([3, 4], [5]), 2: held([0, 2], epoch=2), 3: held([1])}
+
+
 @pytest.mark.parametrize(("epochs", "keeper", "loser"), [((2, 3), 1, 0), ((3, 2), 0, 1), ((2, 2), 0, 1)])
 def test_of_two_holders_the_one_of_the_higher_epoch_keeps_the_slot(
     epochs: tuple[int, int], keeper: int, loser: int

@@ -1,0 +1,149 @@
+"""A real operator process under test: started on a kubeconfig, asked, killed."""
+
+import json
+import re
+import signal
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+
+from tests.infrastructure import guarded_process, local_ports, waiting
+
+START_TIMEOUT_SECONDS = 60.0
+_SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(\{.*\})? (\S+)$")
+QUICK = {"statusSeconds": 1}
+"""Settings for tests: workers are looked at each second even if nothing happens."""
+
+
+class OperatorProcess:
+    """`analysis-operator run` in a directory; ends with the test whatever happens."""
+
+    def __init__(
+        self,
+        directory: Path,
+        kubeconfig: Path,
+        *,
+        lease_namespace: str,
+        name: str = "operator",
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.name = name
+        self._directory = directory
+        self._kubeconfig = kubeconfig
+        self._lease_namespace = lease_namespace
+        self._settings = {**QUICK, **(settings or {})}
+        self._process: guarded_process.GuardedProcess | None = None
+        self._port = 0
+        self._starts = 0
+
+    def start(self) -> Self:
+        """Start the process; it is not waited for."""
+        reserved = local_ports.ReservedPort()
+        self._port = reserved.number
+        reserved.release()
+        self._starts += 1
+        settings = self._directory / f"{self.name}-settings.yaml"
+        settings.write_text(yaml.safe_dump(self._settings), encoding="utf-8")
+        command = [sys.executable, "-m", "analysis_operator", "run", "--settings", str(settings)]
+        command += ["--kubeconfig", str(self._kubeconfig), "--lease-namespace", self._lease_namespace]
+        command += ["--host", "127.0.0.1", "--port", str(self._port)]
+        self._process = guarded_process.GuardedProcess(
+            command, log_file=self._log_file, scratch=self._directory / f"{self.name}-{self._starts}"
+        )
+        return self
+
+    def __enter__(self) -> Self:
+        return self if self._process is not None else self.start()
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None and self._process.is_running():
+            self._process.kill()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process is there."""
+        return self._process is not None and self._process.is_running()
+
+    def kill(self) -> None:
+        """SIGKILL, waited for."""
+        assert self._process is not None
+        self._process.kill()
+
+    def stop(self, timeout_seconds: float = 30.0) -> None:
+        """SIGTERM, waited for."""
+        assert self._process is not None
+        self._process.terminate(timeout_seconds=timeout_seconds)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Another signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Status code and text of one of its pages; OSError while nothing answers."""
+        url = f"http://127.0.0.1:{self._port}{path}"
+        try:
+            with urllib.request.urlopen(url, timeout=5) as response:
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def reasons(self, path: str) -> list[str] | None:
+        """What a probe has against it, None while nothing answers."""
+        try:
+            found: list[str] = json.loads(self.get(path)[1])["reasons"]
+            return found
+        except OSError:
+            return None
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum over the samples of a metric that have these labels; 0 while there is none."""
+        try:
+            text = self.get("/metrics")[1]
+        except OSError:
+            return 0.0
+        total = 0.0
+        for line in text.splitlines():
+            match = _SAMPLE.match(line)
+            if match is not None and match[1] == name:
+                given = match[2] or ""
+                if all(f'{key}="{value}"' in given for key, value in labels.items()):
+                    total += float(match[3])
+        return total
+
+    @property
+    def leads(self) -> bool:
+        """Whether it holds the Lease."""
+        return self.metric("analysis_operator_leader") == 1.0
+
+    def wait_until_leading(self) -> Self:
+        """Wait until it acts."""
+        self._until(lambda: self.leads, "leads")
+        return self
+
+    def wait_until_ready(self) -> Self:
+        """Wait until it could lead."""
+        self._until(lambda: self.reasons("/readyz") == [], "is ready")
+        return self
+
+    def _until(self, condition: Any, what: str) -> None:
+        def met() -> bool:
+            if not self.is_running:
+                raise AssertionError(f"the operator ended:\n{self.log()[-3000:]}")
+            return bool(condition())
+
+        waiting.until(met, what=f"{self.name} {what}", timeout_seconds=START_TIMEOUT_SECONDS)
+
+    @property
+    def _log_file(self) -> Path:
+        return self._directory / f"{self.name}-{self._starts}.log"
+
+    def log(self) -> str:
+        """Everything the last process wrote."""
+        return self._log_file.read_text(encoding="utf-8")
