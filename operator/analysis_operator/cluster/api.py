@@ -18,11 +18,14 @@ from analysis_operator.cluster.resources import POD, Resource
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-_TIMEOUT_SECONDS = 30.0
+TIMEOUT_SECONDS = 30.0
 _PAGE = 500
 
 Seen = Callable[[str, str, str, float], None]
 """Told of each request: its verb, the plural of its kind, the answer's code, the seconds it took."""
+
+WriteSeconds = Callable[[Resource], float]
+"""Asked before each write to objects of a kind: how long it may take; raises if none is allowed."""
 
 
 class ApiError(Exception):
@@ -61,14 +64,24 @@ async def configured(kubeconfig: str | None = None, context: str | None = None) 
 
 
 class Api:
-    """The Kubernetes API as this operator uses it; close it when done."""
+    """The Kubernetes API as this operator uses it; close it when done.
 
-    def __init__(self, configuration: Any, seen: Seen = lambda *_: None) -> None:
+    A write that `write_seconds` allows is given up when that time is over, and never tried again here: of a
+    process that was frozen meanwhile no late write arrives.
+    """
+
+    def __init__(
+        self,
+        configuration: Any,
+        seen: Seen = lambda *_: None,
+        write_seconds: WriteSeconds = lambda _: TIMEOUT_SECONDS,
+    ) -> None:
         self._configuration = configuration
         configuration.connection_pool_maxsize = 32
         self._client = kubernetes_client.ApiClient(configuration)
         self._client.user_agent = names.OPERATOR_NAME
         self._seen = seen
+        self._write_seconds = write_seconds
 
     async def close(self) -> None:
         """End the connections."""
@@ -178,6 +191,7 @@ class Api:
         content_type: str = "application/json",
         accept: str = "application/json",
     ) -> dict[str, Any]:
+        timeout = TIMEOUT_SECONDS if verb in _READS else self._write_seconds(resource)
         url = self._configuration.host + resource.path(namespace, name, subresource)
         if query:
             url += "?" + urllib.parse.urlencode(query)
@@ -186,7 +200,7 @@ class Api:
         try:
             await self._client.update_params_for_auth(headers, [], ["BearerToken"], url, verb, body)
             response = await self._client.call_api(
-                _METHODS[verb], url, headers, body, _request_timeout=_TIMEOUT_SECONDS
+                _METHODS[verb], url, headers, body, _request_timeout=timeout
             )
             code = str(response.status)
             content = await response.read()  # type: ignore[no-untyped-call]
@@ -208,6 +222,7 @@ _METHODS = {
     "patch": "PATCH",
     "delete": "DELETE",
 }
+_READS = ("get", "list")
 
 
 def _error(verb: str, resource: Resource, name: str | None, response: Any, content: bytes) -> ApiError:

@@ -83,15 +83,20 @@ def _seen(asked: spec.Kafka) -> KafkaView:
             **arguments,
         )
     except (kafka_errors.KafkaError, OSError) as error:
-        return KafkaView(reached=False, error=f"{type(error).__name__}: {error}"[:200])
+        return KafkaView(reached=False, error=_told(error))
     try:
         topics = client.describe_topics()
         partitions = {topic["name"]: len(topic["partitions"]) for topic in topics if not topic["error_code"]}
         return KafkaView(reached=True, partitions=partitions)
     except (kafka_errors.KafkaError, OSError) as error:
-        return KafkaView(reached=False, error=f"{type(error).__name__}: {error}"[:200])
+        return KafkaView(reached=False, error=_told(error))
     finally:
         client.close()
+
+
+def _told(error: Exception) -> str:
+    """What an error says, once: kafka-python's begin with their own name."""
+    return (str(error) or type(error).__name__)[:200]
 
 
 def _security(security: spec.Security) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Leader election by a Lease: one operator acts, the others are warm and wait.
 
 Times as in client-go (https://pkg.go.dev/k8s.io/client-go/tools/leaderelection): a holder renews every 2 s
-and stops acting after 10 s without success; others take over 15 s after they last saw it renew, by their own
-clock. A holder that leaves gives the Lease back, so that the next one needs to wait for nothing.
+and stops acting after 10 s without success; others, who look every second, take over 15 s after they last saw
+it renew, by their own clock. A holder that leaves gives the Lease back: the next one waits for nothing.
 """
 
 import asyncio
@@ -21,7 +21,11 @@ log = logging.getLogger(__name__)
 
 DURATION_SECONDS = 15
 RENEW_WITHIN_SECONDS = 10.0
-RETRY_SECONDS = 2.0
+RENEW_EVERY_SECONDS = 2.0
+LOOK_EVERY_SECONDS = 1.0
+_ATTEMPT_SECONDS = 4.0
+"""A try that hangs on a dead connection ends in time for another one before the Lease is lost."""
+_RELEASE_SECONDS = 2.0
 
 
 class LeaseLost(RuntimeError):
@@ -45,27 +49,38 @@ class Lease:
         """Wait until this operator holds the Lease."""
         while True:
             try:
-                if await self._try():
-                    log.info("this operator leads (%s)", self.identity)
-                    return
-            except ApiError as error:
-                log.warning("the Lease %s/%s is not to be had yet: %s", self._namespace, self._name, error)
-            await asyncio.sleep(RETRY_SECONDS * random.uniform(0.5, 1.0))
+                async with asyncio.timeout(_ATTEMPT_SECONDS):
+                    if await self._try():
+                        log.info("this operator leads (%s)", self.identity)
+                        return
+            except (ApiError, TimeoutError) as error:
+                wrong = error or "no answer"
+                log.warning("the Lease %s/%s is not to be had yet: %s", self._namespace, self._name, wrong)
+            await asyncio.sleep(LOOK_EVERY_SECONDS * random.uniform(0.5, 1.0))
+
+    def seconds_left(self) -> float:
+        """How long this operator may act from now on; none for a process that was frozen and wakes up."""
+        if not self.held:
+            return 0.0
+        return max(0.0, RENEW_WITHIN_SECONDS - (time.monotonic() - self._renewed_at))
 
     def is_valid(self) -> bool:
-        """Whether this operator may act now: a process that was frozen must not, once it wakes up."""
-        return self.held and time.monotonic() - self._renewed_at < RENEW_WITHIN_SECONDS
+        """Whether this operator may act now."""
+        return self.seconds_left() > 0
 
     async def keep(self) -> None:
         """Renew until cancelled; raises LeaseLost."""
+        pause = RENEW_EVERY_SECONDS
         while True:
-            await asyncio.sleep(RETRY_SECONDS)
-            left = RENEW_WITHIN_SECONDS - (time.monotonic() - self._renewed_at)
+            await asyncio.sleep(pause)
             try:
-                async with asyncio.timeout(max(left, 0.0)):
+                async with asyncio.timeout(min(_ATTEMPT_SECONDS, self.seconds_left())):
                     if not await self._try():
                         raise LeaseLost("another operator holds the Lease")
+                pause = RENEW_EVERY_SECONDS
             except (ApiError, TimeoutError) as error:
+                pause = LOOK_EVERY_SECONDS
+                log.warning("the Lease is not renewed, %.1f s are left", self.seconds_left())
                 if not self.is_valid():
                     wrong = f"the Lease was not renewed for {RENEW_WITHIN_SECONDS:g} s"
                     raise LeaseLost(f"{wrong}: {error or 'no answer'}") from error
@@ -76,10 +91,21 @@ class Lease:
             return
         self.held = False
         with contextlib.suppress(ApiError, TimeoutError):
-            async with asyncio.timeout(2):
-                lease = await self._api.get(resources.LEASE, self._namespace, self._name)
-                if lease is not None and lease["spec"].get("holderIdentity") == self.identity:
-                    await self._api.update(resources.LEASE, self._with(lease, holder="", seconds=1))
+            async with asyncio.timeout(_RELEASE_SECONDS):
+                while not await self._given_back():
+                    pass  # our own last renewal has come between
+
+    async def _given_back(self) -> bool:
+        lease = await self._api.get(resources.LEASE, self._namespace, self._name)
+        if lease is None or lease["spec"].get("holderIdentity") != self.identity:
+            return True
+        try:
+            await self._api.update(resources.LEASE, self._with(lease, holder="", seconds=1))
+        except ApiError as error:
+            if error.status == 409:
+                return False
+            raise
+        return True
 
     async def _try(self) -> bool:
         """Take or renew the Lease if that is due; whether this operator holds it now."""
@@ -99,7 +125,7 @@ class Lease:
             else:
                 await self._api.update(resources.LEASE, self._with(lease, self.identity, DURATION_SECONDS))
         except ApiError as error:
-            if error.status == 409:  # somebody else was quicker
+            if error.status == 409 and not self.held:  # somebody else was quicker
                 return False
             raise
         return True

@@ -60,7 +60,7 @@ class Event:
 
 def transitions(observed: Observed, told: ModuleStatus) -> Iterator[Event]:
     """Events for what differs between the last status and the one to be written."""
-    last = ModuleStatus.from_json(observed.module.status)
+    last = observed.module.last_told
     before = {each.type: each for each in last.conditions}
     for each in told.conditions:
         old = before.get(each.type)

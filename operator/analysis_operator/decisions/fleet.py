@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from analysis_module import assignment as assignments
-from analysis_module import errors, names, status
+from analysis_module import errors, names
 from analysis_operator.decisions import handover, manifests, pods
 from analysis_operator.decisions.handover import Holding
 from analysis_operator.decisions.observed import Child, Observed, Pod, Report
@@ -135,7 +135,7 @@ def _parsed(slots: object) -> frozenset[int]:
 
 def _remembered(observed: Observed) -> dict[int, Holding]:
     """What the status says that shards held: for one whose ConfigMap was lost."""
-    last = status.ModuleStatus.from_json(observed.module.status)
+    last = observed.module.last_told
     return {
         shard.shard: Holding(
             slots=_parsed(shard.slots), releasing=_parsed(shard.releasing), epoch=shard.epoch

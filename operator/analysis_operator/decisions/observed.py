@@ -5,8 +5,11 @@ since the epoch unless a name says otherwise.
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+
+from analysis_module.status import ModuleStatus
 
 Document = Mapping[str, Any]
 
@@ -33,6 +36,11 @@ class Module:
     status: Document = dataclasses.field(default_factory=dict)
     deleting: bool = False
     paused: bool = False
+
+    @functools.cached_property
+    def last_told(self) -> ModuleStatus:
+        """The status as last written, read."""
+        return ModuleStatus.from_json(self.status)
 
 
 @dataclasses.dataclass(frozen=True)

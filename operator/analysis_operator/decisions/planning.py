@@ -114,7 +114,7 @@ def _holdings(asked: spec.ModuleSpec, shards: Mapping[int, Shard], observed: Obs
         unconfirmed=fleet.unconfirmed(shards),
         slots=asked.partitioning.slots,
         shards=asked.workers.replicas,
-        last_epoch=status.ModuleStatus.from_json(observed.module.status).epoch,
+        last_epoch=observed.module.last_told.epoch,
     )
 
 
@@ -252,7 +252,7 @@ def _edits(outcome: Accepted, shards: Mapping[int, Shard], applied: Iterable[App
 
 def _repairs(observed: Observed, applied: Iterable[Apply]) -> Iterator[Event]:
     """Tell of objects that others have changed or deleted: of what was there for this generation already."""
-    last = status.ModuleStatus.from_json(observed.module.status)
+    last = observed.module.last_told
     settled = last.observed_generation == observed.module.generation
     known = {str(shard.shard) for shard in last.shards}
     for each in applied:
@@ -272,12 +272,15 @@ def _look_again(
     options: Options,
     now: float,
 ) -> float:
-    """Soon while workers are about to follow, later while something lasts, else at the usual pace."""
+    """Soon while workers are about to follow, later while that lasts, else at the usual pace.
+
+    What a watch will tell of, as pods that start or stop, needs no look.
+    """
     if tuple(stamps):
         return _SOON
-    if not verdicts.is_moving(told):
-        return options.status_seconds
     stamps_there = [shard.pod.stamp or "" for shard in shards.values() if shard.pod is not None]
     moments = [stamp.rpartition(".")[2] for stamp in stamps_there]
     fresh = any(at.isdigit() and now - int(at) < STAMP_AGAIN_SECONDS for at in moments)
-    return _SOON if fresh else _LATER
+    if fresh and (told.config.lagging or verdicts.awaits_workers(told)):
+        return _SOON
+    return _LATER if verdicts.awaits_workers(told) else options.status_seconds

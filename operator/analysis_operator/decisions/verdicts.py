@@ -20,7 +20,7 @@ def refused(observed: Observed, outcome: Refused, shards: Mapping[int, Shard], n
     """Status of a module that cannot be run: what ran still runs, and all figures stay as they were."""
     running = any(shard.alive for shard in shards.values())
     found = list(conditions.of_refused(observed, outcome, running=running))
-    last = ModuleStatus.from_json(observed.module.status)
+    last = observed.module.last_told
     replaced = {each.type for each in found}
     kept = [each for each in last.conditions if each.type not in replaced]
     return dataclasses.replace(
@@ -41,7 +41,7 @@ def accepted(
     now: float,
 ) -> ModuleStatus:
     """Status of a module that can be run; `now` is in seconds since the epoch."""
-    last = ModuleStatus.from_json(observed.module.status)
+    last = observed.module.last_told
     asked = outcome.asked
     those = [shards.get(number, Shard(shard=number)) for number in sorted(intended)]
     wanted = 0 if asked.suspend else asked.workers.replicas
@@ -83,10 +83,11 @@ def _with_figures(told: ModuleStatus, reports: Iterable[Report]) -> ModuleStatus
     )
 
 
-def is_moving(told: ModuleStatus) -> bool:
-    """Whether something is under way that the operator itself has to follow."""
+def awaits_workers(told: ModuleStatus) -> bool:
+    """Whether something is under way that only the workers' own word can end: no watch tells of it."""
     return any(
-        each.type is ConditionType.PROGRESSING and each.status is Truth.TRUE for each in told.conditions
+        each.type is ConditionType.PROGRESSING and each.reason in ("HandOver", "ApplyingConfig")
+        for each in told.conditions
     )
 
 
