@@ -169,7 +169,7 @@ def _go() -> str:
 def _newer_go(go: str, *, platform: str) -> str:
     """The Go that go.mod asks for, fetched and checked by an old one: it too is published as a module.
 
-    See https://go.dev/doc/toolchain. What a newer Go does by itself is done here for it.
+    What a newer Go does by itself (its document "Go Toolchains") is done here for it.
     """
     wanted = re.search(r"^go ([\d.]+)$", (BUILD / "go.mod").read_text(), re.MULTILINE)
     assert wanted is not None
