@@ -103,6 +103,10 @@ class ModuleStatus:
     dependants: tuple[str, ...] = told("Resources that join the outputs of this one, as namespace/name.", ())
     conditions: tuple[Condition, ...] = told("The facts that the phase sums up.", ())
 
+    def is_true(self, kind: names.ConditionType) -> bool:
+        """Whether a condition is there and holds."""
+        return any(each.type is kind and each.status is Truth.TRUE for each in self.conditions)
+
     def to_json(self) -> dict[str, Any]:
         """Write a JSON-ready object: every field but those that are None."""
         written: dict[str, Any] = _written(self)

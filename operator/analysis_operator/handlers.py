@@ -16,6 +16,8 @@ Seen = Callable[[Resource, str | None, Mapping[str, Any]], None]
 """Told of each event: the resource, ADDED, MODIFIED, DELETED or None (it was there), and the object."""
 
 _MOST_WORKERS = 200
+_RETRY_PAUSES = (1, 1, 2, 3, *[5] * 10)
+"""Seconds between a watch's tries to connect: none so long that a server that is back stays unnoticed."""
 
 
 def registry(seen: Seen, login: Callable[[], Any]) -> kopf.OperatorRegistry:
@@ -46,10 +48,13 @@ def settings() -> kopf.OperatorSettings:
     made.posting.enabled = False
     made.scanning.disabled = True
     made.queueing.worker_limit = _MOST_WORKERS
+    made.queueing.idle_timeout = 0.1  # a worker that lingers (kopf: 5 s) keeps the next object waiting
     made.networking.request_timeout = 30
+    made.networking.error_backoffs = _RETRY_PAUSES
     made.watching.server_timeout = 300
     made.watching.client_timeout = 310
     made.watching.connect_timeout = 30
+    made.watching.inactivity_timeout = 70  # a bookmark comes every 60 s
     made.watching.chunk_size = 500
     for resource in resources.WATCHED:
         if resource is not resources.MODULE:

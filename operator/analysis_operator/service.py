@@ -22,7 +22,7 @@ from analysis_operator.cluster.api import Api, ApiError
 from analysis_operator.cluster.kafka_lookout import KafkaLookout
 from analysis_operator.cluster.lease import Lease, LeaseLost
 from analysis_operator.cluster.recorder import Recorder
-from analysis_operator.cluster.resources import Resource
+from analysis_operator.cluster.resources import LEASE, Resource
 from analysis_operator.cluster.store import Store, owner_of
 from analysis_operator.cluster.workers import Workers
 from analysis_operator.decisions import events
@@ -43,6 +43,7 @@ log = logging.getLogger(__name__)
 _STUCK_SECONDS = 300.0
 _RESYNC_GRACE = 3.0
 _START_RETRY_SECONDS = 2.0
+_ACTING_ENDS_SECONDS, _WATCHES_END_SECONDS = 1.0, 5.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,6 +70,7 @@ class Operator:
         self._neighbourhood = Neighbourhood(self._store, settings.options)
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._watching: asyncio.Task[None] | None = None
         self._filled = False
         self._leading = False
         self._failure: BaseException | None = None
@@ -76,7 +78,7 @@ class Operator:
     async def run(self) -> None:
         """Run until told to stop; raises CannotConnect, CannotListen, LeaseLost, or what it failed with."""
         self._configuration = await apis.configured(self._place.kubeconfig, self._place.context)
-        self._api = Api(self._configuration, self.metrics.requested)
+        self._api = Api(self._configuration, self.metrics.requested, self._write_seconds)
         self._workers, self._lookout = Workers(), KafkaLookout()
         self._recorder = Recorder(self._api, self.identity)
         self._lease = Lease(self._api, self._place.lease_namespace, self._settings.lease_name, self.identity)
@@ -125,7 +127,7 @@ class Operator:
         self._filled = True
         log.info("%s modules are known", len(self._store.all_keys()))
         ready = asyncio.Event()
-        self._spawn(self._watch(ready))
+        self._watching = self._spawn(self._watch(ready))
         await ready.wait()
         self._obey_signals()  # kopf has set its own
         self._spawn(self._resync.run(self._settings.resync_seconds))
@@ -156,9 +158,12 @@ class Operator:
     async def _wind_up(self) -> None:
         for task in self._tasks:
             task.cancel()
-        await self._lease.release()
         self.metrics.leader.set(0)
-        await asyncio.wait(self._tasks, timeout=5) if self._tasks else None
+        acting = [task for task in self._tasks if task is not self._watching]
+        # Whoever gets the Lease next must find nobody who still writes; kopf, which never does, ends later.
+        await asyncio.wait(acting, timeout=_ACTING_ENDS_SECONDS) if acting else None
+        await self._lease.release()
+        await asyncio.wait(self._tasks, timeout=_WATCHES_END_SECONDS) if self._tasks else None
         self._lookout.close()
         await self._workers.close()
         await self._api.close()
@@ -206,7 +211,8 @@ class Operator:
 
     async def _tell_of_loss(self, module: Module, dependants: tuple[str, ...]) -> None:
         message = f"{', '.join(dependants)} joined its outputs and get no new ones"
-        await self._recorder.post(module, events.Event("Warning", "DependantsLeft", message))
+        with contextlib.suppress(NotLeading):
+            await self._recorder.post(module, events.Event("Warning", "DependantsLeft", message))
 
     def _changed(self, key: Key) -> None:
         """A module, or something of it, is another than before."""
@@ -219,16 +225,34 @@ class Operator:
     async def _lead(self) -> None:
         await self._lease.acquire()
         self._spawn(self._lease.keep())
-        await self._resync.compare()
-        self.metrics.leader.set(1)
+        await self._known_anew()
         self._leading = True
+        self.metrics.leader.set(1)
         for key in self._store.all_keys():
             self._queue.add(key)
         for _ in range(self._settings.concurrency):
             self._spawn(self._work())
 
+    async def _known_anew(self) -> None:
+        """Look once more at what the watches have brought, before the first act as the leader."""
+        while True:
+            try:
+                return await self._resync.refresh()
+            except ApiError as error:
+                log.warning("the API server cannot be read anew yet: %s", error)
+                await asyncio.sleep(_START_RETRY_SECONDS)
+
     def _may_act(self) -> bool:
         return self._lease.is_valid()
+
+    def _write_seconds(self, resource: Resource) -> float:
+        """How long a write may take: no longer than this operator leads for sure. Raises NotLeading."""
+        if resource is LEASE:
+            return apis.TIMEOUT_SECONDS
+        left = self._lease.seconds_left()
+        if left <= 0:
+            raise NotLeading
+        return left
 
     async def _work(self) -> None:
         while True:

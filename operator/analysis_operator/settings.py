@@ -48,7 +48,7 @@ class Settings:
     allow_inline_source: bool = spec.setting(True, change=spec.NONE)
     concurrency: int = spec.setting(16, change=spec.NONE, minimum=1, maximum=256)
     status_seconds: float = spec.setting(15.0, change=spec.NONE, minimum=1, maximum=3600)
-    resync_seconds: float = spec.setting(60.0, change=spec.NONE, minimum=5, maximum=3600)
+    resync_seconds: float = spec.setting(60.0, change=spec.NONE, minimum=1, maximum=3600)
     lease_name: str = spec.setting("analysis-operator", change=spec.NONE, pattern=spec.DNS_NAME_PATTERN)
     log_level: spec.LogLevel = spec.setting(spec.LogLevel.INFO, change=spec.NONE)
 

@@ -1,7 +1,7 @@
 """A proxy before the API server that does what networks and overloaded servers do: cuts, silence, refusals.
 
-One program under test gets its kubeconfig and speaks plain HTTP to it; the proxy speaks TLS to the API server,
-as one user. It reads requests, so that a fault can be aimed at watches, at a kind, at a verb.
+One program under test gets its kubeconfig and speaks plain HTTP to it; the proxy speaks TLS to the API
+server, as one user. It reads requests, so that a fault can be aimed at watches, at a kind, at a verb.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import dataclasses
 import json
 import ssl
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -199,18 +199,14 @@ class ApiProxy:
         sent = self._session.request(
             request.method,
             self._url + request.raw_path,
-            headers={
-                name: value for name, value in request.headers.items() if name.lower() not in _HOP_BY_HOP
-            },
-            data=await request.read(),
+            headers=dict(_passed_on(request.headers)),
+            data=await request.read() or None,
         )
         try:
             async with sent as answer:
                 self.answered[asked] += 1
                 response = web.StreamResponse(status=answer.status)
-                response.headers.update(
-                    (name, value) for name, value in answer.headers.items() if name.lower() not in _HOP_BY_HOP
-                )
+                response.headers.update(_passed_on(answer.headers))
                 if silenced.is_set():
                     await _for_ever()
                 await response.prepare(request)
@@ -223,6 +219,10 @@ class ApiProxy:
                 request.transport.abort()
             raise ConnectionResetError("the API server has gone") from None
         return response
+
+
+def _passed_on(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    return ((name, value) for name, value in headers.items() if name.lower() not in _HOP_BY_HOP)
 
 
 async def _for_ever() -> None:

@@ -32,7 +32,7 @@ class OperatedNamespace:
         self._since = self.plane.audit_position()
 
     def writes(self) -> list[str]:
-        """What the operator has written since the mark, but for its Lease: verb, resource, name, subresource."""
+        """What the operator has written since the mark, but for its Lease, as "patch pods cars-0"."""
         return [
             " ".join(
                 (

@@ -69,6 +69,11 @@ class OperatorProcess:
         """Whether the process is there."""
         return self._process is not None and self._process.is_running()
 
+    @property
+    def exit_code(self) -> int | None:
+        """How the last process ended, as a shell tells it; None while it runs."""
+        return self._process.exit_code if self._process is not None else None
+
     def kill(self) -> None:
         """SIGKILL, waited for."""
         assert self._process is not None

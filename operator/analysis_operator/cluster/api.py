@@ -66,8 +66,8 @@ async def configured(kubeconfig: str | None = None, context: str | None = None) 
 class Api:
     """The Kubernetes API as this operator uses it; close it when done.
 
-    A write that `write_seconds` allows is given up when that time is over, and never tried again here: of a
-    process that was frozen meanwhile no late write arrives.
+    A write is given up when the time that `write_seconds` allows is over, so that a process that was frozen
+    in the midst of it sends nothing late.
     """
 
     def __init__(

@@ -23,7 +23,6 @@ with warnings.catch_warnings():
 
 log = logging.getLogger(__name__)
 
-_FRESH_SECONDS = 30.0
 _BOOTSTRAP_MS = 5_000
 _THREADS = 4
 
@@ -36,7 +35,7 @@ class NoCredentials(Exception):
 
 
 class KafkaLookout:
-    """Remembers what it saw for half a minute; close it when done."""
+    """Remembers what it saw; close it when done."""
 
     def __init__(self) -> None:
         self._pool = concurrent.futures.ThreadPoolExecutor(_THREADS, thread_name_prefix="kafka-lookout")
@@ -47,14 +46,17 @@ class KafkaLookout:
         """Look no more."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def known(self, asked: spec.Kafka) -> tuple[KafkaView, asyncio.Task[KafkaView] | None]:
+    def known(
+        self, asked: spec.Kafka, *, fresh_seconds: float
+    ) -> tuple[KafkaView, asyncio.Task[KafkaView] | None]:
         """What is known of a module's Kafka now, and the look that is under way, if one is.
 
-        It never waits: a cluster that does not answer must not delay any module.
+        What is older than `fresh_seconds` is looked at again. It never waits: a cluster that does not answer
+        must not delay any module.
         """
         cluster = (tuple(sorted(asked.bootstrap_servers)), repr(asked.security))
         seen_at, view = self._views.get(cluster, (float("-inf"), KafkaView()))
-        if time.monotonic() - seen_at < _FRESH_SECONDS:
+        if time.monotonic() - seen_at < fresh_seconds:
             return view, None
         if cluster not in self._looks:
             self._looks[cluster] = asyncio.create_task(self._look(cluster, asked))

@@ -12,7 +12,7 @@ from typing import Any
 
 from analysis_module import names
 from analysis_operator.cluster import resources
-from analysis_operator.decisions import fleet
+from analysis_operator.decisions import fleet, pods
 from analysis_operator.decisions.observed import Child, Document, Key, Module, Pod
 
 ANNOTATION_PAUSED = f"{names.API_GROUP}/paused"
@@ -192,6 +192,7 @@ def _pod(document: Document) -> Pod:
     conditions = {each["type"]: each["status"] for each in status.get("conditions") or ()}
     containers = status.get("containerStatuses") or ()
     waits = [(each.get("state") or {}).get("waiting", {}).get("reason") for each in containers]
+    annotations = metadata.get("annotations") or {}
     shard = fleet.shard_number(document)
     return Pod(
         name=str(metadata["name"]),
@@ -201,7 +202,8 @@ def _pod(document: Document) -> Pod:
         alive=status.get("phase") not in ("Succeeded", "Failed"),
         ready=conditions.get("Ready") == "True",
         terminating="deletionTimestamp" in metadata,
-        stamp=(metadata.get("annotations") or {}).get(names.ANNOTATION_CONFIG_STAMP),
+        stamp=annotations.get(names.ANNOTATION_CONFIG_STAMP),
+        rollout=annotations.get(pods.ANNOTATION_ROLLOUT),
         waiting=next((wait for wait in waits if wait and wait not in _ORDINARY_WAITS), None),
         restarts=sum(int(each.get("restartCount", 0)) for each in containers),
     )

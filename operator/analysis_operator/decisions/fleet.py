@@ -7,7 +7,7 @@ from typing import Any
 
 from analysis_module import assignment as assignments
 from analysis_module import errors, names
-from analysis_operator.decisions import handover, manifests, pods
+from analysis_operator.decisions import accepting, handover, manifests, pods
 from analysis_operator.decisions.handover import Holding
 from analysis_operator.decisions.observed import Child, Observed, Pod, Report
 
@@ -33,8 +33,9 @@ class Shard:
 
     @property
     def ready(self) -> bool:
-        """Whether its worker does its work."""
-        return self.pod is not None and self.pod.ready and not self.pod.terminating
+        """Whether its worker does its work, and is not to be replaced by one of another rollout."""
+        pod = self.pod
+        return pod is not None and pod.ready and not pod.terminating and self.rollout in (None, pod.rollout)
 
     @property
     def alive(self) -> bool:
@@ -71,14 +72,17 @@ def shards_of(observed: Observed) -> dict[int, Shard]:
     found: dict[int, dict[str, Any]] = {}
     for child in observed.children:
         number = shard_number(child.document)
-        if number is not None and child.kind in ("ConfigMap", "Deployment"):
+        if number is None or child.name != manifests.shard_name(observed.module.key.name, number):
+            continue  # a copy that somebody made
+        if child.kind in ("ConfigMap", "Deployment"):
             kind = "config_map" if child.kind == "ConfigMap" else "deployment"
             found.setdefault(number, {})[kind] = child
     for pod in observed.pods:
-        found.setdefault(pod.shard, {}).setdefault("pods", []).append(pod)
+        if pod.shard >= 0:
+            found.setdefault(pod.shard, {}).setdefault("pods", []).append(pod)
     remembered = _remembered(observed)
     return {
-        number: _shard(number, parts, observed, remembered.get(number, _NOTHING))
+        number: _shard(number, parts, observed, remembered.get(number))
         for number, parts in sorted(found.items())
     }
 
@@ -89,7 +93,7 @@ def shard_number(document: Mapping[str, Any]) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 4 else None
 
 
-def _shard(number: int, parts: Mapping[str, Any], observed: Observed, remembered: Holding) -> Shard:
+def _shard(number: int, parts: Mapping[str, Any], observed: Observed, remembered: Holding | None) -> Shard:
     config_map: Child | None = parts.get("config_map")
     assignment = _assignment(config_map)
     # The one that is not on its way out, and of several the one that runs.
@@ -98,9 +102,8 @@ def _shard(number: int, parts: Mapping[str, Any], observed: Observed, remembered
     report = observed.reports.get(pod.name) if pod is not None else None
     if report is not None and pod is not None and report.pod_uid != pod.uid:
         report = None
-    return Shard(
+    shard = Shard(
         shard=number,
-        holding=_holding(config_map, assignment) if assignment is not None else remembered,
         config_map=config_map,
         deployment=parts.get("deployment"),
         assignment=assignment,
@@ -108,6 +111,17 @@ def _shard(number: int, parts: Mapping[str, Any], observed: Observed, remembered
         others=tuple(ordered[1:]),
         report=report,
     )
+    if assignment is not None:
+        return dataclasses.replace(shard, holding=_holding(config_map, assignment))
+    return dataclasses.replace(shard, holding=_recovered(shard, observed, remembered))
+
+
+def _recovered(shard: Shard, observed: Observed, remembered: Holding | None) -> Holding:
+    """What a shard holds whose ConfigMap is lost: by the status or by its worker, whichever is newer."""
+    slots = accepting.slots_of(observed.module.spec)
+    told = handover.recovered(pod_alive=shard.alive, reported=_reported(shard), slots=slots)
+    known = [each for each in (remembered, told) if each is not None]
+    return max(known, key=lambda holding: holding.epoch, default=_NOTHING)
 
 
 def _assignment(config_map: Child | None) -> assignments.Assignment | None:
@@ -151,16 +165,18 @@ def unconfirmed(shards: Mapping[int, Shard]) -> dict[int, frozenset[int]]:
 
 def _unconfirmed(shards: Mapping[int, Shard]) -> Iterator[tuple[int, frozenset[int]]]:
     for number, shard in shards.items():
-        report = shard.report
-        reported = None
-        if report is not None and not any(pod.alive for pod in shard.others):
-            reported = handover.Reported(epoch=report.epoch, slots=report.slots, letting_go=report.letting_go)
+        holding = shard.holding
         yield (
             number,
             handover.unconfirmed_slots(
-                shard.holding.releasing,
-                pod_alive=shard.alive,
-                reported=reported,
-                epoch=shard.holding.epoch,
+                holding.releasing, pod_alive=shard.alive, reported=_reported(shard), epoch=holding.epoch
             ),
         )
+
+
+def _reported(shard: Shard) -> handover.Reported | None:
+    """A worker's word on its slots; None while another process of the shard may say otherwise."""
+    report = shard.report
+    if report is None or any(pod.alive for pod in shard.others):
+        return None
+    return handover.Reported(epoch=report.epoch, slots=report.slots, letting_go=report.letting_go)

@@ -87,27 +87,39 @@ def step(
     whose slots changed get the same new epoch; those that are as before stay equal. Until something is
     confirmed a further step changes nothing.
     """
-    owners = _owners(holdings, slots)
-    leaving = {
-        shard: _leaving(shard, holding, owners, unconfirmed.get(shard, _NOTHING), slots)
-        for shard, holding in holdings.items()
+    reach = {
+        shard: _reach(holding, unconfirmed.get(shard, _NOTHING), slots) for shard, holding in holdings.items()
     }
-    leavers = _leavers(leaving)
-    wanted = _wanted(owners, leavers, slots, shards)
-    told: dict[int, set[int]] = collections.defaultdict(set)
-    for slot, shard in wanted.items():
-        free = slot not in owners and leavers.get(slot, _NOTHING) <= {shard}
-        if free or owners.get(slot) == shard:
-            told[shard].add(slot)
+    told = _told(_owners(holdings, slots), reach, slots, shards)
     epoch = max([last_epoch, *(holding.epoch for holding in holdings.values())]) + 1
     result = {}
     for shard in sorted({*range(shards), *holdings}):
         own = frozenset(told[shard])
-        lost = {slot for slot, owner in owners.items() if owner == shard}
-        releasing = (leaving.get(shard, _NOTHING) | lost) - own
+        releasing = reach.get(shard, _NOTHING) - own
         if shard < shards or releasing:
             result[shard] = _holding(holdings.get(shard), own, releasing, epoch)
     return result
+
+
+def _reach(holding: Holding, unconfirmed: frozenset[int], slots: int) -> frozenset[int]:
+    """The slots that a shard's worker may own: told to it, or not confirmed to be released."""
+    return ((holding.releasing & unconfirmed) | holding.slots) & frozenset(range(slots))
+
+
+def _told(
+    owners: Mapping[int, int], reach: Mapping[int, frozenset[int]], slots: int, shards: int
+) -> dict[int, set[int]]:
+    """The slots that each shard may be told to own now."""
+    reached: dict[int, set[int]] = collections.defaultdict(set)  # slot -> shards
+    for shard, reaches in reach.items():
+        for slot in reaches - owners.keys():
+            reached[slot].add(shard)
+    told: dict[int, set[int]] = collections.defaultdict(set)
+    for slot, shard in _wanted(owners, reached, slots, shards).items():
+        stays = owners.get(slot) == shard
+        if stays or (slot not in owners and reached[slot] <= {shard}):
+            told[shard].add(slot)
+    return told
 
 
 def _holding(before: Holding | None, own: frozenset[int], releasing: frozenset[int], epoch: int) -> Holding:
@@ -126,29 +138,13 @@ def _owners(holdings: Mapping[int, Holding], slots: int) -> dict[int, int]:
     return owners
 
 
-def _leaving(
-    shard: int, holding: Holding, owners: Mapping[int, int], unconfirmed: frozenset[int], slots: int
-) -> frozenset[int]:
-    """What a shard's worker may own though it should not: not confirmed yet, or held by another as well."""
-    asked = (holding.releasing & unconfirmed) | holding.slots
-    return frozenset(slot for slot in asked if 0 <= slot < slots and owners.get(slot) != shard)
-
-
-def _leavers(leaving: Mapping[int, frozenset[int]]) -> dict[int, set[int]]:
-    """The shards that let go of each slot."""
-    leavers: dict[int, set[int]] = collections.defaultdict(set)
-    for shard, leaves in leaving.items():
-        for slot in leaves:
-            leavers[slot].add(shard)
-    return leavers
-
-
 def _wanted(
-    owners: Mapping[int, int], leavers: Mapping[int, set[int]], slots: int, shards: int
+    owners: Mapping[int, int], reached: Mapping[int, set[int]], slots: int, shards: int
 ) -> dict[int, int]:
     """Balance over the present owners, preferring to give back what a shard is still letting go of.
 
-    Taking back changes who holds most, and so who has room: it is repeated until nobody takes more.
+    `reached` has the shards whose workers may own a slot without an owner. Taking back changes who holds
+    most, and so who has room: it is repeated until nobody takes more.
     """
     held = dict(owners)
     while True:
@@ -156,9 +152,9 @@ def _wanted(
         room = collections.Counter(wanted.values())
         room.subtract(held.values())
         returned = {}
-        for slot in sorted(leavers.keys() - held.keys()):
-            shard = min(leavers[slot])
-            if len(leavers[slot]) == 1 and room[shard] > 0:
+        for slot in sorted(reached.keys() - held.keys()):
+            shard = min(reached[slot])
+            if len(reached[slot]) == 1 and room[shard] > 0:
                 room[shard] -= 1
                 returned[slot] = shard
         if not returned:

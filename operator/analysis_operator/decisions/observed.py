@@ -65,7 +65,7 @@ class Pod:
     """A worker's pod.
 
     `waiting` is why a container does not run, such as ImagePullBackOff; `stamp` is the value of the config
-    stamp on the pod; `alive` is False once no process of it can run any more.
+    stamp on the pod, `rollout` what it was made for; `alive` is False once no process of it can run any more.
     """
 
     name: str
@@ -76,6 +76,7 @@ class Pod:
     ready: bool = False
     terminating: bool = False
     stamp: str | None = None
+    rollout: str | None = None
     waiting: str | None = None
     restarts: int = 0
 

@@ -90,7 +90,7 @@ def plan(observed: Observed, options: Options, now: float) -> Plan:
     told = verdicts.accepted(observed, outcome, shards, intended, now)
     happened = (
         *events.transitions(observed, told),
-        *_edits(outcome, shards, applied),
+        *_edits(outcome, shards, intended, applied),
         *_repairs(observed, applied),
     )
     return Plan(
@@ -140,7 +140,7 @@ def _sharded(
         yield _config_map(observed, accepted, shard, intent)
         if intent.waits and shard.deployment is not None:
             continue  # as it is, until its turn comes
-        yield _deployment(observed, accepted, shard, options)
+        yield _deployment(observed, accepted, shard, intent, options)
 
 
 def _config_map(observed: Observed, accepted: Accepted, shard: Shard, intent: Intent) -> Manifest:
@@ -158,26 +158,22 @@ def _config_map(observed: Observed, accepted: Accepted, shard: Shard, intent: In
     return manifests.config_map(observed.module, assignment, intent.holding.releasing)
 
 
-def _deployment(observed: Observed, accepted: Accepted, shard: Shard, options: Options) -> Manifest:
+def _deployment(
+    observed: Observed, accepted: Accepted, shard: Shard, intent: Intent, options: Options
+) -> Manifest:
     asked, module = accepted.asked, observed.module
-    rollout = pods.rollout_of(asked)
-    defaults: dict[str, Any] = {"image": options.worker_image, "resources": dict(options.resources)}
-    if shard.rollout == rollout and not options.roll_on_upgrade:
-        defaults.update(shard.defaults)
     template = pods.template(
         pods.Shape(
             module=module.key.name,
             asked=asked,
             shard=shard.shard,
             config_map=manifests.shard_name(module.key.name, shard.shard),
-            rollout=rollout,
-            image=asked.workers.image or defaults["image"],
-            resources=asked.workers.resources or defaults["resources"],
+            rollout=intent.rollout,
         ),
-        options,
+        dataclasses.replace(options, **intent.defaults),
     )
     return manifests.deployment(
-        module, shard.shard, template, replicas=0 if asked.suspend else 1, defaults=defaults
+        module, shard.shard, template, replicas=0 if asked.suspend else 1, defaults=intent.defaults
     )
 
 
@@ -217,6 +213,8 @@ def _stamps(
         if shard is None or shard.pod is None or shard.report is None or intent.waits:
             continue
         pod, report = shard.pod, shard.report
+        if pod.rollout != intent.rollout:
+            continue  # it is replaced, and would only refuse
         lags = report.epoch < intent.holding.epoch or report.applied_hash != desired
         answered = report.desired_hash == desired and bool(report.refused)
         value = f"{desired}-{intent.holding.epoch}"
@@ -233,15 +231,17 @@ def _desired_hash(accepted: Accepted) -> str:
     return assignments.Assignment(accepted.assigned, "", 0, frozenset()).config_hash
 
 
-def _edits(outcome: Accepted, shards: Mapping[int, Shard], applied: Iterable[Apply]) -> Iterator[Event]:
+def _edits(
+    outcome: Accepted, shards: Mapping[int, Shard], intended: Mapping[int, Intent], applied: Iterable[Apply]
+) -> Iterator[Event]:
     """Tell of edits that reach running shards now: how strong they are, and by which field."""
     for each in applied:
         number = fleet.shard_number(each.manifest)
         shard = shards.get(number) if number is not None else None
-        if shard is None or shard.assignment is None or each.new or each.drifted is not None:
+        if number is None or shard is None or shard.assignment is None or each.new or each.drifted:
             continue
         difference = changes.compared(shard.assignment.module_spec, outcome.assigned)
-        rolls = shard.rollout != pods.rollout_of(outcome.asked)
+        rolls = shard.rollout != intended[number].rollout
         if each.manifest["kind"] == "ConfigMap" and difference.reason is not None and not rolls:
             yield Event("Normal", "HotEdit", f"shard {number}: {difference.sentence()}")
         elif each.manifest["kind"] == "Deployment" and rolls:

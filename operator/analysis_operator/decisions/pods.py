@@ -22,15 +22,33 @@ _STOP_SECONDS = 30
 _TMP = "/tmp"
 
 
-def rollout_of(asked: spec.ModuleSpec) -> str:
-    """Twelve hex digits that change when, and only when, workers must be replaced for an edit.
+def rolling_document(asked: spec.ModuleSpec) -> list[Any]:
+    """All of a spec that workers must be replaced for, as JSON: the fields of class rolling and above.
 
-    They cover the fields of class rolling and above. An input's own routing counts where it is Aligned.
+    An input's own routing counts where it is Aligned.
     """
-    kept = _rolling_part(asked)
     aligned = sorted(i.topic for i in asked.inputs or () if i.routing is spec.Routing.ALIGNED)
-    text = json.dumps([reading.write_spec(kept), aligned], sort_keys=True)
+    return [reading.write_spec(_rolling_part(asked)), aligned]
+
+
+def rollout_of(rolling: list[Any], defaults: Mapping[str, Any]) -> str:
+    """Twelve hex digits that name what workers must be replaced for: of the spec, and of `defaults`."""
+    text = json.dumps([rolling, defaults], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def defaults_of(asked: spec.ModuleSpec, options: Options) -> dict[str, Any]:
+    """The operator's options that a module's pods are made with, as JSON: where it does not say itself."""
+    given: dict[str, Any] = {
+        "allow_inline_source": options.allow_inline_source,
+        "image_pull_policy": options.image_pull_policy,
+        "image_pull_secrets": list(options.image_pull_secrets),
+    }
+    if asked.workers.image is None:
+        given["worker_image"] = options.worker_image
+    if not asked.workers.resources:
+        given["resources"] = dict(options.resources)
+    return given
 
 
 def _rolling_part(part: Any) -> Any:
@@ -70,15 +88,13 @@ def selector_text(module: str) -> str:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Shape:
-    """What a pod template is made from: the module's name, its spec, its shard, and what it leaves open."""
+    """What a pod template is made from: the module's name, its spec, its shard, its rollout."""
 
     module: str
     asked: spec.ModuleSpec
     shard: int
     config_map: str
     rollout: str
-    image: str
-    resources: Mapping[str, Any]
 
 
 def template(pod: Shape, options: Options) -> dict[str, Any]:
@@ -127,12 +143,12 @@ def _container(pod: Shape, options: Options) -> dict[str, Any]:
         mounts.append({"name": _secret_volume(secret), "mountPath": path, "readOnly": True})
     return {
         "name": overlays.CONTAINER,
-        "image": pod.image,
+        "image": pod.asked.workers.image or options.worker_image,
         "imagePullPolicy": options.image_pull_policy,
         "args": ["run", "--assignment", names.ASSIGNMENT_PATH],
         "env": _environment(options),
         "ports": [{"name": names.HTTP_PORT_NAME, "containerPort": names.HTTP_PORT, "protocol": "TCP"}],
-        "resources": _texts(pod.resources),
+        "resources": _texts(pod.asked.workers.resources or options.resources),
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from analysis_module import errors
+from analysis_module.names import ConditionType
 from analysis_operator.cluster import resources
 from analysis_operator.cluster.api import Api
 from analysis_operator.cluster.kafka_lookout import KafkaLookout
@@ -13,6 +14,9 @@ from analysis_operator.decisions import accepting
 from analysis_operator.decisions.observed import Callback, KafkaView, Key, Module, Observed, Report
 from analysis_operator.decisions.options import Options
 from analysis_operator.reconciling.neighbourhood import Neighbourhood
+
+_WELL_SECONDS, _UNWELL_SECONDS = 30.0, 5.0
+"""How old what is known of Kafka may be, while all is well and while something is amiss."""
 
 
 class Observer:
@@ -64,7 +68,9 @@ class Observer:
             asked = accepting.read(module.spec, self._options)
         except errors.InvalidSpec:
             return KafkaView()
-        view, look = self._lookout.known(asked.kafka)
+        well = module.last_told.is_true(ConditionType.KAFKA_REACHABLE)
+        seconds = _WELL_SECONDS if well else _UNWELL_SECONDS
+        view, look = self._lookout.known(asked.kafka, fresh_seconds=seconds)
         if look is not None:
             before = view
 

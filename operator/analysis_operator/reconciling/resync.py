@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 _GRACE_SECONDS = 5.0
 """How long a watch may take to bring what a list has shown already."""
+_RETRY_SECONDS = 5.0
 _SILENT_AFTER = 2
 
 Namespaces = Sequence[str] | None
@@ -53,13 +54,23 @@ class Resync:
                     self._store.put(document)
         self.compared_at = time.monotonic()
 
+    async def refresh(self) -> None:
+        """Fetch what the store does not know yet, be it missed or only on its way. Raises ApiError."""
+        for resource in resources.WATCHED:
+            for owner, name in await self._differences(resource):
+                await self._mend(resource, owner, name)
+        self.compared_at = time.monotonic()
+
     async def run(self, every_seconds: float) -> None:
-        """Compare again and again until cancelled."""
+        """Compare again and again until cancelled, sooner after one that failed."""
+        due = time.monotonic() + every_seconds
         while True:
-            await asyncio.sleep(every_seconds)
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            due = time.monotonic() + every_seconds
             try:
                 await self.compare()
             except ApiError as error:
+                due = time.monotonic() + min(_RETRY_SECONDS, every_seconds)
                 log.warning("no comparison with the API server: %s", error)
 
     async def compare(self) -> int:
