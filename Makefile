@@ -2,10 +2,10 @@
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench
+.PHONY: help setup demo test check bench bench-operator
 
 help: ## show what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  variables: PYTHON=python3.12, DEMO_SECONDS=30, ARGS='-k slots' (for test)"
 
 setup: .venv/ready ## make .venv with all that demo, test and check need
@@ -29,3 +29,6 @@ check: setup ## lint, format, types, and which package may import which
 bench: setup ## measure against the raw client and the peers; writes build/bench.json
 	.venv/bin/python -m pip install --disable-pip-version-check -e '.[worker,bench]'
 	.venv/bin/python -m bench.run $(ARGS)
+
+bench-operator: setup ## measure the operator on 1,000 modules; writes build/operator-bench.json
+	.venv/bin/python -m bench.operator_fleet $(ARGS)

@@ -43,6 +43,8 @@ class OperatorProcess:
 
     def start(self) -> Self:
         """Start the process; it is not waited for."""
+        if self._process is not None:
+            self._process.kill()
         reserved = local_ports.ReservedPort()
         self._port = reserved.number
         reserved.release()
@@ -61,7 +63,7 @@ class OperatorProcess:
         return self if self._process is not None else self.start()
 
     def __exit__(self, *_: object) -> None:
-        if self._process is not None and self._process.is_running():
+        if self._process is not None:
             self._process.kill()
 
     @property

@@ -57,6 +57,7 @@ class Container:
 
     def start(self, command: Sequence[str], scratch: Path) -> None:
         """Starts the process."""
+        self.kill()  # the one before has ended: this closes the pipe to its guard
         self._process = guarded_process.GuardedProcess(
             command, log_file=self._directory / "log", scratch=scratch
         )

@@ -65,7 +65,7 @@ def test_the_fast_path_and_the_careful_one_come_to_the_same() -> None:
             value = b"broken"
         records.append(value)
     fast, careful = builders.an_engine(), builders.an_engine()
-    careful.part("POWER").skip = {64: 1 << 62}  # a guard for a slot that does not exist
+    careful.part("POWER").progress.skip = {64: 1 << 62}  # a guard for a slot that does not exist
     taken = [driven.take("POWER", *records) for driven in (fast, careful)]
     assert told(taken[0]) == told(taken[1])
     assert len(taken[0].refused) == len(taken[1].refused) == 10
@@ -248,7 +248,7 @@ def test_guards_fall_when_the_position_has_passed_them() -> None:
 
 def test_records_of_a_slot_that_another_reader_still_brings_are_skipped() -> None:
     driven = builders.an_engine()
-    driven.part("POWER").skip = {slot_of("S1"): 2}
+    driven.part("POWER").progress.skip = {slot_of("S1"): 2}
     taken = driven.take("POWER", sample("S1", 1), sample("S2", 1), sample("S1", 2), sample("S1", 3))
     assert told(taken) == [("S2", 1), ("S1", 2), ("S1", 3)]
     assert driven.module_input()["power_window"] == [0, 2, 3]
