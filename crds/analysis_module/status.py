@@ -81,6 +81,16 @@ class ShardStatus:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class AutoscalingStatus:
+    """How many workers the autoscaler has come to, and since when; times are RFC 3339 in UTC."""
+
+    replicas: int = told("Workers that the module shall have now.")
+    scaled_at: str = told("When that last changed.", "", format="date-time")
+    low_since: str = told('Since when fewer would do; "" while they would not.', "")
+    reason: str = told("Why it is so many.", "")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ModuleStatus:
     """The whole `status` of an AnalysisModule."""
 
@@ -98,6 +108,7 @@ class ModuleStatus:
     lag_seconds: float | None = told("Age of the oldest unread record, in seconds.", None)
     rate: float | None = told("Records processed per second.", None)
     config: ConfigCounts = told("How far the configuration has come.", ConfigCounts)
+    autoscaling: AutoscalingStatus | None = told("What the autoscaler has come to; absent without one.", None)
     shards: tuple[ShardStatus, ...] = told("The shards, by number.", ())
     dependencies: tuple[str, ...] = told("Resources whose outputs this one joins, as namespace/name.", ())
     dependants: tuple[str, ...] = told("Resources that join the outputs of this one, as namespace/name.", ())

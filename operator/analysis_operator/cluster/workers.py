@@ -49,18 +49,39 @@ class Workers:
         url = f"http://{host}:{self._port}{names.STATUS_PATH}"
         try:
             async with self._places, self._session.get(url, allow_redirects=False) as response:
-                content = await response.content.read(_MOST_BYTES)
-            return report_of(json.loads(content), pod.uid, last)
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError) as error:
+                return _understood(await _content(response), pod.uid, last)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             log.debug("pod %s does not answer: %s", pod.name, error)
             return None
 
 
+async def _content(response: aiohttp.ClientResponse) -> bytes:
+    """The whole page, in however many pieces it comes; raises ValueError for one that is too large."""
+    content = bytearray()
+    async for piece in response.content.iter_any():
+        content += piece
+        if len(content) > _MOST_BYTES:
+            raise ValueError(f"a status page of more than {_MOST_BYTES} bytes")
+    return bytes(content)
+
+
+def _understood(content: bytes, pod_uid: str, last: Report | None) -> Report:
+    """Read what a pod sent, be it what it may; raises ValueError for what is no status page."""
+    try:
+        return report_of(json.loads(content), pod_uid, last)
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError) as error:
+        raise ValueError(f"no status page: {type(error).__name__}: {error}") from error
+
+
 def report_of(document: Mapping[str, Any], pod_uid: str, last: Report | None = None) -> Report:
-    """Read a status page; raises KeyError, TypeError or ValueError for what is none."""
+    """Read a status page; for what is none raises what its first wrong value leads to."""
     worker, config = document["worker"], document["config"]
     partitions = document.get("partitions") or ()
-    lags = [part["lag_records"] for part in partitions if part.get("lag_records") is not None]
+    lags = {
+        (str(part["topic"]), int(part["partition"])): int(part["lag_records"])
+        for part in partitions
+        if part.get("lag_records") is not None
+    }
     seconds = [part["lag_seconds"] for part in partitions if part.get("lag_seconds") is not None]
     position = sum(int(part["position"]) for part in partitions)
     taken_at = float(worker["taken_at"])
@@ -76,7 +97,7 @@ def report_of(document: Mapping[str, Any], pod_uid: str, last: Report | None = N
         slots=frozenset(map(int, worker["slots"])),
         letting_go=frozenset(map(int, worker.get("releasing_slots") or ())),
         stations=int(worker.get("station_count") or 0),
-        lag=sum(map(int, lags)) if lags else None,
+        lags=lags,
         lag_seconds=max(map(float, seconds)) if seconds else None,
         position=position,
         rate=_rate(position, taken_at, last),

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from analysis_module import assignment as assignments
 from analysis_module import catalogue, changes, errors, reading, spec, wiring
 from analysis_operator.decisions import drawing, overlays
 from analysis_operator.decisions.observed import Observed
@@ -38,7 +39,9 @@ def filled(document: object, options: Options) -> object:
     """A spec as written, with the operator's Kafka settings wherever it leaves one out or empty."""
     if not isinstance(document, Mapping) or not isinstance(document.get("kafka", {}), Mapping | None):
         return document
-    own = {key: value for key, value in (document.get("kafka") or {}).items() if value not in (None, [], {})}
+    own = {
+        key: value for key, value in (document.get("kafka") or {}).items() if value not in (None, "", [], {})
+    }
     return {**document, "kafka": {**options.kafka, **own}}
 
 
@@ -66,10 +69,11 @@ def accept(observed: Observed, options: Options) -> Accepted | Refused:
     if observed.callback is not None and observed.callback.text is None:
         return Refused("CallbackMissing", (f"spec.callback.configMapRef: {observed.callback.missing}",))
     assigned = _assigned(asked, observed)
-    size = len((assigned.callback.source or "").encode())
+    size = len(assignments.Assignment(assigned, "", 0, frozenset()).to_json())
     if size > LARGEST_ASSIGNMENT:
-        wrong = f"spec.callback: its text is {size} bytes, more than a ConfigMap can carry beside the rest"
-        return Refused("TooLarge", (f"{wrong}; put it into the image and give an entrypoint",))
+        wrong = f"spec: it is {size} bytes as JSON, more than a ConfigMap can carry"
+        mend = "put the callback into the image and give an entrypoint, or say less in its parameters"
+        return Refused("TooLarge", (f"{wrong}; {mend}",))
     return Accepted(asked, assigned, catalogue.resolve(asked))
 
 

@@ -14,6 +14,7 @@ from analysis_operator.decisions.observed import Child
 
 _KEYS = ("name", "mountPath", "containerPort", "port", "topologyKey", "uid")
 """Fields that tell the items of a list of objects apart, in order of preference."""
+_IS_QUANTITY = re.compile(r"(.*\.)?((requests|limits)\.[^\]]+|sizeLimit)")
 _QUANTITY = re.compile(r"([+-]?[\d.]+)([eE][+-]?\d+)?([numkMGTPE]|[KMGTPE]i)?")
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
@@ -43,7 +44,9 @@ def difference(planned: Any, live: Any, path: str = "") -> str | None:
         return None
     if isinstance(planned, list):
         return _list_difference(planned, live, path)
-    return None if planned == live or _same_quantity(planned, live) else path
+    return (
+        None if planned == live or _is_left_out(path, planned, live) or _same(path, planned, live) else path
+    )
 
 
 def _list_difference(planned: list[Any], live: Any, path: str) -> str | None:
@@ -65,17 +68,24 @@ def _list_difference(planned: list[Any], live: Any, path: str) -> str | None:
 
 
 def _key_of(items: list[Any]) -> str | None:
+    """The first key that all of the items have, each with another value."""
     for key in _KEYS:
-        if items and all(isinstance(item, Mapping) and key in item for item in items):
+        values = [item[key] for item in items if isinstance(item, Mapping) and key in item]
+        if items and len(items) == len(values) == len(set(map(str, values))):
             return key
     return None
 
 
-def _same_quantity(planned: Any, live: Any) -> bool:
-    """Whether two texts are one quantity, as 1000m and 1; the API server writes its own form of them."""
-    if not isinstance(planned, str) or not isinstance(live, str):
+def _is_left_out(path: str, planned: Any, live: Any) -> bool:
+    """Whether the API server keeps no such value: an empty text, and a `readOnly` that is false."""
+    return live is None and (planned == "" or (planned is False and path.endswith(".readOnly")))
+
+
+def _same(path: str, planned: Any, live: Any) -> bool:
+    """Whether two values are one quantity, as 1000m, "1" and 1; the API server writes its own form of it."""
+    if not _IS_QUANTITY.fullmatch(path) or isinstance(planned, bool):
         return False
-    first, second = _quantity(planned), _quantity(live)
+    first, second = _quantity(str(planned)), _quantity(str(live))
     return first is not None and first == second
 
 

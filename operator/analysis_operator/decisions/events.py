@@ -9,6 +9,7 @@ from analysis_operator.decisions.observed import Observed
 
 REASONS = {
     "Accepted": "the spec can be run, after it could not",
+    "Autoscaled": "the autoscaler has changed the number of workers",
     "Applied": "every worker runs the newest configuration, after some had refused it",
     "CallbackMissing": "the ConfigMap or key of callback.configMapRef is not there",
     "Conflict": "another resource uses the same group or output topic",
@@ -70,6 +71,10 @@ def transitions(observed: Observed, told: ModuleStatus) -> Iterator[Event]:
             yield Event("Warning", each.reason, each.message)
         elif old is not None and _is_bad(old) and each.status is Truth.TRUE:
             yield Event("Normal", each.reason, each.message)
+    if told.autoscaling is not None and last.autoscaling is not None:
+        was, now = last.autoscaling.replicas, told.autoscaling.replicas
+        if was != now:
+            yield Event("Normal", "Autoscaled", f"{was} -> {now} workers: {told.autoscaling.reason}")
     if not observed.module.status or last.phase is not told.phase:
         before_that = last.phase if observed.module.status else "new"
         yield Event("Normal", str(told.phase), f"{before_that} -> {told.phase}, {told.ready} workers ready")

@@ -83,7 +83,7 @@ class Pod:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Report:
-    """What a worker said of itself at `/status`, at `taken_at`."""
+    """What a worker said of itself at `/status`, at `taken_at`; `lags` are records by topic and partition."""
 
     pod_uid: str
     taken_at: float
@@ -96,7 +96,7 @@ class Report:
     slots: frozenset[int] = frozenset()
     letting_go: frozenset[int] = frozenset()
     stations: int = 0
-    lag: int | None = None
+    lags: Mapping[tuple[str, int], int] = dataclasses.field(default_factory=dict)
     lag_seconds: float | None = None
     position: int = 0
     rate: float | None = None
@@ -105,6 +105,11 @@ class Report:
     misaligned_topics: tuple[str, ...] = ()
     wrong_partition: int = 0
     explain: str = ""
+
+    @property
+    def lag(self) -> int | None:
+        """Records that it has not read yet, None while it does not know."""
+        return sum(self.lags.values()) if self.lags else None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,6 @@ What cannot be accepted changes nothing: workers that run go on with what they h
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 from analysis_module import assignment as assignments
 from analysis_module import changes, names, spec, status
@@ -18,6 +17,7 @@ from analysis_operator.decisions import (
     manifests,
     pods,
     rollouts,
+    scaling,
     verdicts,
 )
 from analysis_operator.decisions.accepting import Accepted
@@ -79,6 +79,8 @@ def plan(observed: Observed, options: Options, now: float) -> Plan:
         told = verdicts.refused(observed, outcome, shards, now)
         happened = tuple(events.transitions(observed, told))
         return Plan(status=told, events=happened, look_again_seconds=options.status_seconds)
+    asked, autoscaling = scaling.scaled(outcome.asked, observed, shards, now)
+    outcome = dataclasses.replace(outcome, asked=asked)
     holdings = _holdings(outcome.asked, shards, observed)
     intended = rollouts.intended(outcome.asked, shards, holdings, options)
     wanted = [
@@ -88,6 +90,7 @@ def plan(observed: Observed, options: Options, now: float) -> Plan:
     applied = tuple(_changes(observed, map(manifests.sealed, wanted)))
     stamps = tuple(_stamps(outcome, shards, intended, now))
     told = verdicts.accepted(observed, outcome, shards, intended, now)
+    told = dataclasses.replace(told, autoscaling=autoscaling)
     happened = (
         *events.transitions(observed, told),
         *_edits(outcome, shards, intended, applied),

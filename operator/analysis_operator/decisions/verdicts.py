@@ -71,13 +71,17 @@ def accepted(
 
 def _with_figures(told: ModuleStatus, reports: Iterable[Report]) -> ModuleStatus:
     reports = list(reports)
-    lags = [report.lag for report in reports if report.lag is not None]
+    # Of what several workers read the slowest counts, not their sum: it is the same records.
+    lags: dict[tuple[str, int], int] = {}
+    for report in reports:
+        for place, lag in report.lags.items():
+            lags[place] = max(lag, lags.get(place, 0))
     seconds = [report.lag_seconds for report in reports if report.lag_seconds is not None]
     rates = [report.rate for report in reports if report.rate is not None]
     return dataclasses.replace(
         told,
         stations=sum(report.stations for report in reports),
-        lag=sum(lags) if lags else None,
+        lag=sum(lags.values()) if lags else None,
         lag_seconds=_rounded(max(seconds)) if seconds else None,
         rate=_rounded(sum(rates)) if rates else None,
     )
