@@ -24,6 +24,7 @@ SPEC = DOCS / "reference" / "spec.md"
 CATALOGUE = DOCS / "reference" / "catalogue.md"
 GUIDE = DOCS / "guide" / "worker.md"
 CRD = DOCS.parent / "crds" / "analysismodule.yaml"
+CHARTS_CRD = DOCS.parent / "helm" / "analysis-operator" / "files" / "analysismodule.yaml"
 
 BEGIN = "<!-- changes:begin -->"
 END = "<!-- changes:end -->"
@@ -51,6 +52,7 @@ def pages() -> dict[Path, str]:
         CATALOGUE: catalogue_page(),
         GUIDE: placed(guide, changes_table()),
         CRD: crd_page(),
+        CHARTS_CRD: crd_page(),
     }
 
 

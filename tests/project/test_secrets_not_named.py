@@ -7,8 +7,9 @@ from tests.project import tree
 PUBLIC_HOSTS = {
     *("127.0.0.1", "localhost", "0.0.0.0", "host"),  # examples
     *("www.apache.org", "maven.apache.org", "www.w3.org"),  # the licence, names of XML
-    *("keepachangelog.com", "semver.org"),
+    *("keepachangelog.com", "semver.org", "json-schema.org", "example.com"),
     *("cdnjs.cloudflare.com", "www.textualize.io"),  # what rich writes into a picture
+    *("kubernetes.io", "pkg.go.dev", "github.com"),  # where rules of Kubernetes come from
 }
 """Hosts that an address in the tree may name; a registry is none of them."""
 
