@@ -1,4 +1,4 @@
-"""What helm makes of the chart: objects as promised, settings that the operator takes, values that are refused."""
+"""What helm makes of the chart: objects as promised, settings that the operator takes, refusals that help."""
 
 import re
 import subprocess
@@ -15,7 +15,7 @@ from analysis_operator.cluster import resources
 from tests.infrastructure import api_client, helm, programs
 from tests.infrastructure import control_plane as kubernetes
 
-SECURITY = {
+SECURITY: dict[str, Any] = {
     "protocol": "SASL_SSL",
     "mechanism": "SCRAM-SHA-512",
     "username": {"secretName": "kafka-user", "key": "username"},
@@ -63,7 +63,7 @@ EVERYTHING: dict[str, Any] = {
         "enabled": True,
         "labels": {"release": "prometheus"},
         "alertLabels": {"team": "grid"},
-        "runbook": "https://example.com/runbook",
+        "runbook": "https://host/runbook",
         "disabled": ["AnalysisWorkerWrongPartition"],
     },
     "dashboards": {"enabled": True, "folder": "Stations"},
@@ -269,21 +269,6 @@ class TestObjects:
 
         assert checksum({}) != checksum({"concurrency": 17})
         assert checksum({}) == checksum({"replicas": 3})
-
-    def test_the_notes_name_a_manifest_that_is_valid(self) -> None:
-        notes = _notes({})
-        manifest = re.search(r"<<EOF\n(.*?)EOF", notes, re.DOTALL)
-        assert manifest is not None
-        name, _, module = reading.read_manifest(yaml.safe_load(manifest[1]))
-        assert (name, module.module) == ("load-prediction", "load_prediction")
-
-    def test_the_notes_leave_out_the_brokers_that_the_values_name(self) -> None:
-        assert "bootstrapServers" in _notes({})
-        assert "bootstrapServers" not in _notes({"kafka": {"bootstrapServers": ["kafka:9092"]}})
-
-
-def _notes(values: Mapping[str, Any]) -> str:
-    return helm.run("install", "notes", str(helm.CHART), "--dry-run=client", values=values)
 
 
 # -- settings ----------------------------------------------------------------------------------------
@@ -497,7 +482,7 @@ class TestObserving:
 
     def test_every_alert_leads_to_its_entry_in_the_runbook(self) -> None:
         for rule in _rules(EVERYTHING):
-            address = f"https://example.com/runbook#{rule['alert'].lower()}"
+            address = f"https://host/runbook#{rule['alert'].lower()}"
             assert rule["annotations"]["runbook_url"] == address
             assert rule["labels"]["team"] == "grid"
 
@@ -619,15 +604,17 @@ class TestRefusals:
 # -- the API server ------------------------------------------------------------------------------------
 
 
-class TestApiServer:
-    @pytest.fixture(scope="class")
-    def namespaces(self, control_plane: kubernetes.ControlPlane) -> Iterator[list[str]]:
-        restricted = {"pod-security.kubernetes.io/enforce": "restricted"}
-        made = [control_plane.namespace("chart", restricted), control_plane.namespace("chart")]
-        yield made
-        for name in made:
-            control_plane.api.delete(api_client.NAMESPACES, name)
+@pytest.fixture(scope="module")
+def namespaces(control_plane: kubernetes.ControlPlane) -> Iterator[list[str]]:
+    """Two namespaces; the first enforces Pod Security `restricted`."""
+    restricted = {"pod-security.kubernetes.io/enforce": "restricted"}
+    made = [control_plane.namespace("chart", restricted), control_plane.namespace("chart")]
+    yield made
+    for name in made:
+        control_plane.api.delete(api_client.NAMESPACES, name)
 
+
+class TestApiServer:
     @pytest.mark.parametrize("values", SETS.values(), ids=SETS)
     def test_every_document_is_taken_in_a_restricted_namespace(
         self, control_plane: kubernetes.ControlPlane, namespaces: list[str], values: Mapping[str, Any]
@@ -638,3 +625,27 @@ class TestApiServer:
         assert len(ours) >= 4
         for document in ours:
             control_plane.api.apply(document, manager="helm", force=True, dry_run=True)
+
+    def test_the_notes_name_a_manifest_that_is_valid(self, control_plane: kubernetes.ControlPlane) -> None:
+        manifest = re.search(r"<<EOF\n(.*?)EOF", _notes(control_plane, {}), re.DOTALL)
+        assert manifest is not None
+        name, _, module = reading.read_manifest(yaml.safe_load(manifest[1]))
+        assert (name, module.module) == ("load-prediction", "load_prediction")
+
+    def test_the_notes_leave_out_the_brokers_that_the_values_name(
+        self, control_plane: kubernetes.ControlPlane
+    ) -> None:
+        known = {"kafka": {"bootstrapServers": ["kafka:9092"]}}
+        assert "bootstrapServers" in _notes(control_plane, {})
+        assert "bootstrapServers" not in _notes(control_plane, known)
+
+    def test_the_notes_tell_where_modules_are_served(self, control_plane: kubernetes.ControlPlane) -> None:
+        assert "serves AnalysisModules in every namespace" in _notes(control_plane, {})
+        some = {"namespaces": ["north", "south"]}
+        assert "in the namespaces north, south" in _notes(control_plane, some)
+
+
+def _notes(plane: kubernetes.ControlPlane, values: Mapping[str, Any]) -> str:
+    """The notes for a release that is not made."""
+    arguments = ["install", "noted", str(helm.CHART), "--dry-run=client", "--set", "crds.install=false"]
+    return helm.run(*arguments, values=values, kubeconfig=plane.kubeconfig).partition("NOTES:")[2]

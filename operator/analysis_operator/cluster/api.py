@@ -148,12 +148,15 @@ class Api:
         namespace: str | None,
         *,
         selector: str = "",
+        name: str | None = None,
         metadata_only: bool = False,
     ) -> AsyncIterator[dict[str, Any]]:
-        """All objects of a kind, page by page; raises ApiError."""
+        """All objects of a kind, or those of a name, page by page; raises ApiError."""
         query = {"limit": str(_PAGE)}
         if selector:
             query["labelSelector"] = selector
+        if name is not None:
+            query["fieldSelector"] = f"metadata.name={name}"
         while True:
             accept = _METADATA_ONLY if metadata_only else "application/json"
             page = await self._request("list", resource, namespace, query=query, accept=accept)

@@ -10,10 +10,10 @@ from typing import Any
 
 from analysis_module import errors
 from analysis_operator.cluster import api as apis
-from analysis_operator.cluster import resources
+from analysis_operator.cluster import callback_files, resources
 from analysis_operator.cluster.api import Api, ApiError
 from analysis_operator.cluster.store import Store
-from analysis_operator.decisions.observed import Key, Module, Observed
+from analysis_operator.decisions.observed import Callback, Key, Module, Observed
 from analysis_operator.decisions.options import Options
 from analysis_operator.reconciling.neighbourhood import Neighbourhood
 
@@ -34,6 +34,7 @@ class View:
         self.store = Store()
         self.neighbourhood = Neighbourhood(self.store, options)
         self._api = api
+        self._options = options
 
     async def read(self, namespace: str | None, *, whole: bool = True) -> None:
         """Read the modules, with `whole` also their objects and pods; raises ApiError."""
@@ -44,10 +45,15 @@ class View:
         for module in self.store.modules():
             self.neighbourhood.update(module.key)
 
-    def observed(self, module: Module) -> Observed:
+    async def callback(self, module: Module) -> Callback | None:
+        """The file that a module's callback refers to; raises ApiError."""
+        return await callback_files.read(self._api, module, self._options)
+
+    def observed(self, module: Module, callback: Callback | None = None) -> Observed:
         """A module as the operator sees it, but for its workers' own word."""
         return Observed(
             module=module,
+            callback=callback,
             children=self.store.children(module.key, module.uid),
             pods=self.store.pods(module.key),
             neighbours=self.neighbourhood.of(module.key),

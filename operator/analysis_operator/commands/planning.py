@@ -174,7 +174,7 @@ async def _foreseen(
         spec=document["spec"],
         status=live.status if live else {},
     )
-    observed = view.observed(wanted)
+    observed = view.observed(wanted, await view.callback(wanted))
     outcome = accepting.accept(observed, options)
     if isinstance(outcome, Refused):
         return Foreseen(module=str(key), is_new=live is None, refused=outcome.problems)

@@ -25,13 +25,15 @@ from analysis_operator.decisions.events import Event
 from analysis_operator.decisions.fleet import Shard
 from analysis_operator.decisions.handover import Holding
 from analysis_operator.decisions.manifests import Manifest, Reference
-from analysis_operator.decisions.observed import Observed
+from analysis_operator.decisions.observed import Child, Observed
 from analysis_operator.decisions.options import Options
 from analysis_operator.decisions.rollouts import Intent
 
 STAMP_AGAIN_SECONDS = 10.0
 """A worker that has not taken its Assignment over by then is brought another sync of its volume."""
 _SOON, _LATER = 0.2, 2.0
+_DELETED = ("Deployment", "ConfigMap", "NetworkPolicy")
+"""Kinds of which a change of a spec or a setting leaves one over."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,14 +199,23 @@ def _changes(observed: Observed, wanted: Iterable[Manifest]) -> Iterator[Apply]:
 
 
 def _superfluous(observed: Observed, wanted: Iterable[Manifest]) -> Iterator[Reference]:
-    """What was made for the module and is not to be any more; Deployments first, so that pods stop first."""
+    """What was made for the module and is not to be any more; Deployments first, so that pods stop first.
+
+    Only what is the module's by its owner reference: labels can be copied.
+    """
     kept = {Reference(manifest["kind"], manifest["metadata"]["name"]) for manifest in wanted}
     waiting = {child.name for child in observed.children if child.kind == "ConfigMap"}
-    found = [Reference(child.kind, child.name) for child in observed.children]
+    ours = [child for child in observed.children if _is_ours(child, observed) and child.kind in _DELETED]
+    found = [Reference(child.kind, child.name) for child in ours]
     for reference in sorted(found, key=lambda each: (each.kind != "Deployment", each.kind, each.name)):
         held = reference.kind == "Deployment" and Reference("ConfigMap", reference.name) in kept
         if reference not in kept and not (held and reference.name in waiting):
             yield reference
+
+
+def _is_ours(child: Child, observed: Observed) -> bool:
+    references = child.document["metadata"].get("ownerReferences") or ()
+    return any(each.get("uid") == observed.module.uid for each in references)
 
 
 def _stamps(

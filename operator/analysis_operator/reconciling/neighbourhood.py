@@ -41,15 +41,15 @@ class Neighbourhood:
         after = self._read(module, before) if module is not None else None
         if after == before:
             return set()
+        near = self._near(before)  # while the graph still has it
         if after is None:
             self._known.pop(key, None)
         else:
             self._known[key] = after
         if (before.node if before else None) == (after.node if after else None):
-            return self._touched(after) - {key} if after and before and _differ(before, after) else set()
-        touched = self._touched(before) if self._graph is not None else set()
+            return near - {key} if before and after and _differ(before, after) else set()
         self._graph = None
-        return (touched | self._touched(after)) - {key} if before is not None or after is not None else set()
+        return (near | self._near(after)) - {key}
 
     def _read(self, module: Module, before: _Known | None) -> _Known:
         phase, leaving = str(module.status.get("phase", "")), module.deleting
@@ -62,13 +62,11 @@ class Neighbourhood:
             node = None
         return _Known(module.uid, module.generation, module.created_at, node, phase, leaving)
 
-    def _touched(self, known: _Known | None) -> set[Key]:
-        """Those whose own verdict may depend on this one."""
+    def _near(self, known: _Known | None) -> set[Key]:
+        """Those whose own verdict may depend on this one, which stands in the graph."""
         if known is None or known.node is None:
             return set()
         graph, node = self._current(), known.node
-        if self._known.get(_key(node)) is None or self._known[_key(node)].node != node:
-            return set()
         near = {*graph.dependants(node), *graph.conflicts(node)}
         near |= {provider for _, providers in graph.providers(node) for provider in providers}
         cycle = graph.cycle_through(node) or ()
@@ -120,7 +118,9 @@ class Neighbourhood:
 
 
 def _differ(before: _Known, after: _Known) -> bool:
-    return (before.phase in _IDLE, before.leaving) != (after.phase in _IDLE, after.leaving)
+    """Whether anything differs that other modules' verdicts depend on, the node aside."""
+    one, other = ((each.uid, each.created_at, each.phase in _IDLE, each.leaving) for each in (before, after))
+    return one != other
 
 
 def _key(node: Node) -> Key:

@@ -5,13 +5,13 @@ from collections.abc import Callable
 
 from analysis_module import errors
 from analysis_module.names import ConditionType
-from analysis_operator.cluster import resources
+from analysis_operator.cluster import callback_files
 from analysis_operator.cluster.api import Api
 from analysis_operator.cluster.kafka_lookout import KafkaLookout
 from analysis_operator.cluster.store import Store
 from analysis_operator.cluster.workers import Workers
 from analysis_operator.decisions import accepting
-from analysis_operator.decisions.observed import Callback, KafkaView, Key, Module, Observed, Report
+from analysis_operator.decisions.observed import KafkaView, Key, Module, Observed, Report
 from analysis_operator.decisions.options import Options
 from analysis_operator.reconciling.neighbourhood import Neighbourhood
 
@@ -55,7 +55,7 @@ class Observer:
             pods=pods,
             reports=reports,
             kafka=self._kafka(module),
-            callback=await self._callback(module),
+            callback=await callback_files.read(self._api, module, self._options),
             neighbours=self._neighbourhood.of(module.key),
         )
 
@@ -80,16 +80,3 @@ class Observer:
 
             look.add_done_callback(looked)
         return view
-
-    async def _callback(self, module: Module) -> Callback | None:
-        name = accepting.configured(module.spec, self._options)
-        if name is None:
-            return None
-        key = str(module.spec["callback"]["configMapRef"].get("key", "callback.py"))
-        found = await self._api.get(resources.CONFIG_MAP, module.key.namespace, name)
-        if found is None:
-            return Callback(missing=f"there is no ConfigMap {name}; apply it")
-        text = (found.get("data") or {}).get(key)
-        if not isinstance(text, str):
-            return Callback(missing=f"the ConfigMap {name} has no key {key}; add it, or name another key")
-        return Callback(text=text)

@@ -115,7 +115,9 @@ class Resync:
         return newer | gone
 
     async def _mend(self, resource: Resource, owner: Key, name: str) -> None:
-        document = await self._api.get(resource, owner.namespace, name)
+        # By a list: the right to it is needed anyway.
+        found = self._api.list(resource, owner.namespace, selector=_selector(resource), name=name)
+        document = next(iter([each async for each in found]), None)
         if document is not None:
             self._store.put({**document, "kind": resource.kind})
         known = self._store.known(resource.kind).get((owner, name))

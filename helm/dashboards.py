@@ -1,0 +1,361 @@
+"""The Grafana dashboards as data, and the JSON that Grafana reads.
+
+Edit the panels here and run `python -m helm.generate`. What series look like (their labels, the jobs) is said
+by the chart's monitors: a module's series from the operator have `namespace` and `name`, those from a worker
+`namespace`, `module`, `shard` and `pod`.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+COLUMNS = 24
+_SOURCE = {"type": "prometheus", "uid": "${datasource}"}
+_RATE = "[$__rate_interval]"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Panel:
+    """One panel: `queries` are pairs of an expression and a legend, `unit` is one of Grafana's names."""
+
+    title: str
+    description: str
+    unit: str
+    queries: Sequence[tuple[str, str]]
+    kind: str = "timeseries"
+    width: int = 12
+    height: int = 8
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Dashboard:
+    """One dashboard; `variables` are pairs of a name and what it is chosen from."""
+
+    uid: str
+    title: str
+    description: str
+    variables: Sequence[tuple[str, str]]
+    panels: Sequence[Panel]
+    several: bool = False
+    """Whether several values of a variable may be chosen at a time, and all are to begin with."""
+
+
+def _stat(title: str, description: str, queries: Sequence[tuple[str, str]], unit: str = "none") -> Panel:
+    return Panel(
+        title=title, description=description, unit=unit, queries=queries, kind="stat", width=8, height=4
+    )
+
+
+def _quantile(share: float, metric: str, labels: str, by: str = "") -> str:
+    return f"histogram_quantile({share}, sum by ({by}le) (rate({metric}_bucket{labels}{_RATE})))"
+
+
+_NAMESPACES = ("namespace", "label_values(analysis_operator_module_stations, namespace)")
+_MODULES = ("module", 'label_values(analysis_operator_module_stations{namespace="$namespace"}, name)')
+_HERE = '{namespace=~"$namespace"}'
+_TOLD = '{namespace="$namespace",name="$module"}'
+_OF = '{namespace="$namespace",module="$module"}'
+_OPERATOR = '{job="analysis-operator"}'
+
+FLEET = Dashboard(
+    uid="analysis-fleet",
+    title="Analysis: fleet",
+    description="All modules side by side: which of them need a look?",
+    variables=[_NAMESPACES],
+    several=True,
+    panels=[
+        _stat(
+            "Modules by phase",
+            "How many modules are in each phase.",
+            [("sum by (phase) (analysis_operator_modules) > 0", "{{phase}}")],
+        ),
+        _stat(
+            "Workers",
+            "Workers that are ready, and workers that the modules want.",
+            [
+                (f"sum(analysis_operator_module_workers_ready{_HERE})", "ready"),
+                (f"sum(analysis_operator_module_workers_wanted{_HERE})", "wanted"),
+            ],
+        ),
+        _stat(
+            "Stations",
+            "Stations that the modules run for; one counts for each of its modules.",
+            [(f"sum(analysis_operator_module_stations{_HERE})", "stations")],
+        ),
+        Panel(
+            title="Records read",
+            description="Records per second that the workers of a module fetch.",
+            unit="cps",
+            queries=[
+                (
+                    f"sum by (namespace, module) (rate(data_analysis_consumed_records_total{_HERE}{_RATE}))",
+                    "{{namespace}}/{{module}}",
+                )
+            ],
+        ),
+        Panel(
+            title="Behind",
+            description="Age of the oldest unread record of each module.",
+            unit="s",
+            queries=[(f"analysis_operator_module_lag_seconds{_HERE}", "{{namespace}}/{{name}}")],
+        ),
+        Panel(
+            title="Failing",
+            description="Share of records and callbacks of each module that fail.",
+            unit="percentunit",
+            queries=[
+                (
+                    f"sum by (namespace, module) (rate(data_analysis_errors_total{_HERE}{_RATE})) / "
+                    f"(sum by (namespace, module) (rate(data_analysis_errors_total{_HERE}{_RATE})) + "
+                    f"sum by (namespace, module) (rate(data_analysis_processed_total{_HERE}{_RATE})))",
+                    "{{namespace}}/{{module}}",
+                )
+            ],
+        ),
+        Panel(
+            title="Callback time, 95 %",
+            description="What 95 of 100 callbacks of a module stay under.",
+            unit="s",
+            queries=[
+                (
+                    _quantile(0.95, "data_analysis_processing_seconds", _HERE, "namespace, module, "),
+                    "{{namespace}}/{{module}}",
+                )
+            ],
+        ),
+        Panel(
+            title="What is amiss",
+            description="Conditions that are not as they should be, with their reason.",
+            unit="none",
+            kind="table",
+            width=24,
+            queries=[
+                (
+                    'analysis_operator_module_condition{namespace=~"$namespace",'
+                    'type=~"Accepted|DependenciesReady|KafkaReachable|ConfigApplied|Ready"} == 0 or '
+                    'analysis_operator_module_condition{namespace=~"$namespace",type="Degraded"} == 1',
+                    "",
+                )
+            ],
+        ),
+    ],
+)
+
+MODULE = Dashboard(
+    uid="analysis-module",
+    title="Analysis: module",
+    description="One module: what comes in, what becomes of it, and how its workers fare.",
+    variables=[_NAMESPACES, _MODULES],
+    panels=[
+        _stat(
+            "Workers",
+            "Workers that are ready, and those that the module wants.",
+            [
+                (f"analysis_operator_module_workers_ready{_TOLD}", "ready"),
+                (f"analysis_operator_module_workers_wanted{_TOLD}", "wanted"),
+            ],
+        ),
+        _stat(
+            "Behind",
+            "Age of the oldest unread record.",
+            [(f"analysis_operator_module_lag_seconds{_TOLD}", "behind")],
+            unit="s",
+        ),
+        _stat(
+            "Without the newest config",
+            "Workers that do not run the newest configuration yet.",
+            [(f"analysis_operator_module_config_lagging{_TOLD}", "workers")],
+        ),
+        Panel(
+            title="Records and outputs",
+            description="Records read, callbacks that succeeded and outputs acknowledged, per second.",
+            unit="cps",
+            queries=[
+                (f"sum(rate(data_analysis_consumed_records_total{_OF}{_RATE}))", "read"),
+                (f"sum(rate(data_analysis_processed_total{_OF}{_RATE}))", "processed"),
+                (f"sum(rate(data_analysis_outputs_total{_OF}{_RATE}))", "outputs"),
+            ],
+        ),
+        Panel(
+            title="Unread records",
+            description="Records between position and end, by topic.",
+            unit="short",
+            queries=[(f"sum by (topic) (data_analysis_lag_records{_OF})", "{{topic}}")],
+        ),
+        Panel(
+            title="Errors",
+            description="Records that could not be used and callbacks that failed, per second, by kind.",
+            unit="cps",
+            queries=[
+                (f"sum by (error_type) (rate(data_analysis_errors_total{_OF}{_RATE}))", "{{error_type}}")
+            ],
+        ),
+        Panel(
+            title="Callback time",
+            description="What half, 95 and 99 of 100 callbacks stay under.",
+            unit="s",
+            queries=[
+                (_quantile(share, "data_analysis_processing_seconds", _OF), f"{share:.0%}")
+                for share in (0.5, 0.95, 0.99)
+            ],
+        ),
+        Panel(
+            title="Record to output, 95 %",
+            description="From a record's timestamp to the acknowledgement of its output.",
+            unit="s",
+            queries=[(_quantile(0.95, "data_analysis_end_to_end_seconds", _OF, "shard, "), "{{shard}}")],
+        ),
+        Panel(
+            title="Callbacks under way",
+            description="Triggers whose callback runs or waits, by shard.",
+            unit="short",
+            queries=[
+                (f"sum by (shard) (data_analysis_in_flight{_OF})", "{{shard}} runs"),
+                (f"sum by (shard) (data_analysis_waiting{_OF})", "{{shard}} waits"),
+            ],
+        ),
+        Panel(
+            title="Memory",
+            description="Memory of each worker, and the part of it that windows take.",
+            unit="bytes",
+            queries=[
+                (f"process_resident_memory_bytes{_OF}", "{{shard}} process"),
+                (f"data_analysis_window_bytes{_OF}", "{{shard}} windows"),
+            ],
+        ),
+    ],
+)
+
+OPERATOR = Dashboard(
+    uid="analysis-operator",
+    title="Analysis: operator",
+    description="The operator itself: does it keep up, and does the API server serve it?",
+    variables=[],
+    panels=[
+        _stat(
+            "Leaders",
+            "Operators that lead; it should be one for each release.",
+            [(f"sum(analysis_operator_leader{_OPERATOR})", "leaders")],
+        ),
+        _stat(
+            "Modules failing",
+            "Modules whose last pass failed.",
+            [("sum(analysis_operator_modules_failing)", "modules")],
+        ),
+        _stat(
+            "Changes that watches missed",
+            "Found by the slow comparison within the last day.",
+            [("sum(increase(analysis_operator_watch_missed_total[1d]))", "changes")],
+        ),
+        Panel(
+            title="Passes",
+            description="Passes over modules per second, by outcome.",
+            unit="cps",
+            queries=[
+                (f"sum by (outcome) (rate(analysis_operator_reconcile_total{_RATE}))", "{{outcome}}"),
+            ],
+        ),
+        Panel(
+            title="Times",
+            description="What 95 of 100 passes, requests to the API and hot edits stay under.",
+            unit="s",
+            queries=[
+                (_quantile(0.95, "analysis_operator_reconcile_seconds", ""), "pass"),
+                (_quantile(0.95, "analysis_operator_api_request_seconds", ""), "request"),
+                (_quantile(0.95, "analysis_operator_hot_apply_seconds", ""), "hot edit"),
+            ],
+        ),
+        Panel(
+            title="Queue",
+            description="Modules that wait for a pass.",
+            unit="short",
+            queries=[("max(analysis_operator_queue_depth)", "waiting")],
+        ),
+        Panel(
+            title="Requests to the API server",
+            description="Per second, by the code of the answer; none: no answer.",
+            unit="reqps",
+            queries=[(f"sum by (code) (rate(analysis_operator_api_requests_total{_RATE}))", "{{code}}")],
+        ),
+        Panel(
+            title="Memory",
+            description="Resident memory of each operator.",
+            unit="bytes",
+            width=24,
+            queries=[(f"process_resident_memory_bytes{_OPERATOR}", "{{pod}}")],
+        ),
+    ],
+)
+
+ALL: Mapping[str, Dashboard] = {"fleet": FLEET, "module": MODULE, "operator": OPERATOR}
+"""The dashboards, by the names of their files."""
+
+
+def to_json(dashboard: Dashboard) -> dict[str, Any]:
+    """The dashboard as Grafana reads it."""
+    places = _places(dashboard.panels)
+    numbered = zip(itertools.count(1), dashboard.panels, places, strict=False)
+    return {
+        "uid": dashboard.uid,
+        "title": dashboard.title,
+        "description": dashboard.description,
+        "tags": ["analysis"],
+        "schemaVersion": 39,
+        "editable": True,
+        "refresh": "30s",
+        "time": {"from": "now-3h", "to": "now"},
+        "templating": {"list": list(_variables(dashboard))},
+        "panels": [_panel(number, panel, place) for number, panel, place in numbered],
+    }
+
+
+def _places(panels: Sequence[Panel]) -> Iterator[dict[str, int]]:
+    """Where each panel stands: from left to right, then in a new row."""
+    x = y = height = 0
+    for panel in panels:
+        if x + panel.width > COLUMNS:
+            x, y, height = 0, y + height, 0
+        yield {"x": x, "y": y, "w": panel.width, "h": panel.height}
+        x, height = x + panel.width, max(height, panel.height)
+
+
+def _variables(dashboard: Dashboard) -> Iterator[dict[str, Any]]:
+    yield {"name": "datasource", "type": "datasource", "query": "prometheus", "label": "Prometheus"}
+    for name, query in dashboard.variables:
+        yield {
+            "name": name,
+            "type": "query",
+            "label": name.capitalize(),
+            "datasource": _SOURCE,
+            "query": {"query": query, "refId": name},
+            "refresh": 2,
+            "sort": 1,
+            "multi": dashboard.several,
+            "includeAll": dashboard.several,
+            **({"current": {"text": ["All"], "value": ["$__all"]}} if dashboard.several else {}),
+        }
+
+
+def _panel(number: int, panel: Panel, place: Mapping[str, int]) -> dict[str, Any]:
+    table = panel.kind == "table"
+    targets = [
+        {
+            "refId": chr(ord("A") + index),
+            "datasource": _SOURCE,
+            "expr": expression,
+            "legendFormat": legend,
+            **({"instant": True, "range": False, "format": "table"} if table else {}),
+        }
+        for index, (expression, legend) in enumerate(panel.queries)
+    ]
+    return {
+        "id": number,
+        "type": panel.kind,
+        "title": panel.title,
+        "description": panel.description,
+        "datasource": _SOURCE,
+        "gridPos": place,
+        "fieldConfig": {"defaults": {"unit": panel.unit}, "overrides": []},
+        "targets": targets,
+    }
