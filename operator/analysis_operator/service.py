@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 
 _STUCK_SECONDS = 300.0
 _RESYNC_GRACE = 3.0
+_STIR_SECONDS = 0.05
 _START_RETRY_SECONDS = 2.0
 _ACTING_ENDS_SECONDS, _WATCHES_END_SECONDS = 1.0, 5.0
 
@@ -73,6 +74,7 @@ class Operator:
         self._watching: asyncio.Task[None] | None = None
         self._filled = False
         self._leading = False
+        self._stirring: asyncio.TimerHandle | None = None
         self._failure: BaseException | None = None
 
     async def run(self) -> None:
@@ -216,9 +218,19 @@ class Operator:
 
     def _changed(self, key: Key) -> None:
         """A module, or something of it, is another than before."""
-        for concerned in (key, *self._neighbourhood.update(key)):
-            if self._leading:  # else all are asked for once this operator leads
-                self._queue.add(concerned)
+        self._neighbourhood.note(key)
+        if not self._leading:  # all are asked for once this operator leads
+            return
+        self._queue.add(key)
+        if self._stirring is None:
+            loop = asyncio.get_running_loop()
+            self._stirring = loop.call_later(_STIR_SECONDS, self._stir)
+
+    def _stir(self) -> None:
+        """Wake those whose neighbours have changed; of many changes at once, all together."""
+        self._stirring = None
+        for concerned in self._neighbourhood.concerned():
+            self._queue.add(concerned)
 
     # -- leading ------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ import datetime
 import logging
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from analysis_operator.cluster import resources
@@ -33,10 +33,22 @@ class LeaseLost(RuntimeError):
 
 
 class Lease:
-    """One operator's share in the Lease `namespace/name`; `identity` is unique to its process."""
+    """One operator's share in the Lease `namespace/name`; `identity` is unique to its process.
 
-    def __init__(self, api: Api, namespace: str, name: str, identity: str) -> None:
+    `clock` gives seconds that only grow, also while the process is frozen.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        namespace: str,
+        name: str,
+        identity: str,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.identity = identity
+        self._clock = clock
         self.held = False
         self._api = api
         self._namespace = namespace
@@ -54,7 +66,7 @@ class Lease:
                         log.info("this operator leads (%s)", self.identity)
                         return
             except (ApiError, TimeoutError) as error:
-                wrong = error or "no answer"
+                wrong = str(error) or "no answer"
                 log.warning("the Lease %s/%s is not to be had yet: %s", self._namespace, self._name, wrong)
             await asyncio.sleep(LOOK_EVERY_SECONDS * random.uniform(0.5, 1.0))
 
@@ -62,7 +74,7 @@ class Lease:
         """How long this operator may act from now on; none for a process that was frozen and wakes up."""
         if not self.held:
             return 0.0
-        return max(0.0, RENEW_WITHIN_SECONDS - (time.monotonic() - self._renewed_at))
+        return max(0.0, RENEW_WITHIN_SECONDS - (self._clock() - self._renewed_at))
 
     def is_valid(self) -> bool:
         """Whether this operator may act now."""
@@ -83,7 +95,7 @@ class Lease:
                 log.warning("the Lease is not renewed, %.1f s are left", self.seconds_left())
                 if not self.is_valid():
                     wrong = f"the Lease was not renewed for {RENEW_WITHIN_SECONDS:g} s"
-                    raise LeaseLost(f"{wrong}: {error or 'no answer'}") from error
+                    raise LeaseLost(f"{wrong}: {str(error) or 'no answer'}") from error
 
     async def release(self) -> None:
         """Give the Lease back if it is held; errors do not matter any more."""
@@ -109,7 +121,7 @@ class Lease:
 
     async def _try(self) -> bool:
         """Take or renew the Lease if that is due; whether this operator holds it now."""
-        asked_at = time.monotonic()
+        asked_at = self._clock()
         self.held = await self._taken()
         if self.held:
             self._renewed_at = asked_at
@@ -136,8 +148,8 @@ class Lease:
         if not holder or holder == self.identity:
             return True
         if (holder, spec.get("renewTime")) != self._seen:
-            self._seen, self._seen_at = (holder, spec.get("renewTime")), time.monotonic()
-        return time.monotonic() - self._seen_at > float(spec.get("leaseDurationSeconds") or DURATION_SECONDS)
+            self._seen, self._seen_at = (holder, spec.get("renewTime")), self._clock()
+        return self._clock() - self._seen_at > float(spec.get("leaseDurationSeconds") or DURATION_SECONDS)
 
     def _fresh(self) -> dict[str, Any]:
         metadata = {"namespace": self._namespace, "name": self._name}

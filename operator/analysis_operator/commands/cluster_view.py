@@ -43,7 +43,7 @@ class View:
             async for document in self._api.list(resource, namespace, selector=selector):
                 self.store.put(document)
         for module in self.store.modules():
-            self.neighbourhood.update(module.key)
+            self.neighbourhood.note(module.key)
 
     async def callback(self, module: Module) -> Callback | None:
         """The file that a module's callback refers to; raises ApiError."""

@@ -9,16 +9,16 @@ from analysis_operator.decisions.observed import Observed
 
 REASONS = {
     "Accepted": "the spec can be run, after it could not",
-    "Autoscaled": "the autoscaler has changed the number of workers",
     "Applied": "every worker runs the newest configuration, after some had refused it",
+    "Autoscaled": "the autoscaler has changed the number of workers",
     "CallbackMissing": "the ConfigMap or key of callback.configMapRef is not there",
     "Conflict": "another resource uses the same group or output topic",
     "Degraded": "the phase has become Degraded",
+    "DependantsLeft": "this module is deleted while others join its outputs",
     "DependencyCycle": "modules depend on each other in a circle",
     "DependencyLeaving": "a module that this one joins is being deleted",
     "DependencyMissing": "no resource provides a topic that this one joins",
     "DependencyNotRunning": "a module that this one joins does not run",
-    "DependantsLeft": "this module is deleted while others join its outputs",
     "Failed": "the operator could not do what it had planned",
     "Found": "every dependency is provided, after one was not",
     "HotEdit": "an edit reaches running workers; they are not restarted",

@@ -3,14 +3,12 @@
 import asyncio
 from collections.abc import Callable
 
-from analysis_module import errors
 from analysis_module.names import ConditionType
 from analysis_operator.cluster import callback_files
 from analysis_operator.cluster.api import Api
 from analysis_operator.cluster.kafka_lookout import KafkaLookout
 from analysis_operator.cluster.store import Store
 from analysis_operator.cluster.workers import Workers
-from analysis_operator.decisions import accepting
 from analysis_operator.decisions.observed import KafkaView, Key, Module, Observed, Report
 from analysis_operator.decisions.options import Options
 from analysis_operator.reconciling.neighbourhood import Neighbourhood
@@ -64,9 +62,8 @@ class Observer:
         self._reports.pop(key, None)
 
     def _kafka(self, module: Module) -> KafkaView:
-        try:
-            asked = accepting.read(module.spec, self._options)
-        except errors.InvalidSpec:
+        asked = self._neighbourhood.asked(module.key)
+        if asked is None:
             return KafkaView()
         well = module.last_told.is_true(ConditionType.KAFKA_REACHABLE)
         seconds = _WELL_SECONDS if well else _UNWELL_SECONDS

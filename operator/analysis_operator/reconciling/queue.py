@@ -8,16 +8,20 @@ import asyncio
 import heapq
 import time
 from collections import deque
+from collections.abc import Callable
 
 from analysis_operator.decisions.observed import Key
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 120.0
+_EARLY = 1e-6
+"""An event loop's timers run up to its clock's resolution too early: seconds that are no reason to wait."""
 
 
 class Queue:
-    """Modules to reconcile, first asked first served."""
+    """Modules to reconcile, first asked first served; `clock` gives seconds that only grow."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._ready: deque[Key] = deque()
         self._asked_at: dict[Key, float] = {}
         self._working: set[Key] = set()
@@ -33,14 +37,14 @@ class Queue:
         self._due.pop(key, None)
         if key in self._asked_at:
             return
-        self._asked_at[key] = time.monotonic()
+        self._asked_at[key] = self._clock()
         if key not in self._working:
             self._ready.append(key)
             self._wake.set()
 
     def add_after(self, key: Key, seconds: float) -> None:
         """Ask for a pass in a while, if nothing asks for one sooner."""
-        due = time.monotonic() + seconds
+        due = self._clock() + seconds
         if key in self._asked_at or self._due.get(key, due + 1) <= due:
             return
         self._due[key] = due
@@ -59,7 +63,7 @@ class Queue:
                 self._working.add(key)
                 return key
             self._wake.clear()
-            pause = max(0.0, self._later[0][0] - time.monotonic()) if self._later else None
+            pause = max(0.0, self._later[0][0] - self._clock()) if self._later else None
             try:
                 async with asyncio.timeout(pause):
                     await self._wake.wait()
@@ -89,8 +93,8 @@ class Queue:
 
     def _promote(self) -> None:
         """Move what has become due to the ready ones."""
-        now = time.monotonic()
-        while self._later and self._later[0][0] <= now:
+        soon = self._clock() + _EARLY
+        while self._later and self._later[0][0] <= soon:
             due, key = heapq.heappop(self._later)
             if self._due.get(key) == due:
                 self.add(key)
@@ -104,7 +108,7 @@ class Queue:
 
     def oldest_seconds(self) -> float:
         """How long the longest waiting one has waited."""
-        return time.monotonic() - min(self._asked_at.values()) if self._asked_at else 0.0
+        return self._clock() - min(self._asked_at.values()) if self._asked_at else 0.0
 
     def failing(self) -> int:
         """Modules whose last pass failed."""

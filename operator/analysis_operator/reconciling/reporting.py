@@ -1,7 +1,7 @@
 """Report: writes a module's status, and only when it says something new."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from analysis_module import names
@@ -19,9 +19,10 @@ _SHARD_FIGURES = ("stations", "lag")
 
 
 class Reporter:
-    """Writes statuses by server-side apply."""
+    """Writes statuses by server-side apply; `clock` gives seconds that only grow."""
 
-    def __init__(self, api: Api, store: Store) -> None:
+    def __init__(self, api: Api, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._api = api
         self._store = store
         self._written_at: dict[Key, float] = {}
@@ -41,7 +42,7 @@ class Reporter:
             },
             "status",
         )
-        self._written_at[module.key] = time.monotonic()
+        self._written_at[module.key] = self._clock()
         self._store.put(answer)
         return True
 
@@ -53,7 +54,7 @@ class Reporter:
         if _without_figures(document) != _without_figures(module.status):
             return True
         written_at = self._written_at.get(module.key)
-        return written_at is None or time.monotonic() - written_at >= FIGURES_SECONDS
+        return written_at is None or self._clock() - written_at >= FIGURES_SECONDS
 
 
 def _without_figures(document: Mapping[str, Any]) -> dict[str, Any]:

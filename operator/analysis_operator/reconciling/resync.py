@@ -6,6 +6,7 @@ missed by its watch, and is fetched. Misses in two comparisons in a row mean tha
 """
 
 import asyncio
+import dataclasses
 import logging
 import time
 from collections.abc import Sequence
@@ -28,6 +29,23 @@ _SILENT_AFTER = 2
 
 Namespaces = Sequence[str] | None
 """The namespaces that are watched; None: all of them."""
+
+Place = tuple[Key, str]
+"""The module that an object belongs to, and its name."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Suspect:
+    """An object as a list showed it; `version` None: it was not there."""
+
+    uid: str
+    version: int | None = None
+
+    def is_unknown_to(self, known: tuple[str, int] | None) -> bool:
+        """Whether who knows that uid and version has not heard of it."""
+        if self.version is None:
+            return known is not None and known[0] == self.uid
+        return known is None or known[1] < self.version
 
 
 class Resync:
@@ -57,8 +75,8 @@ class Resync:
     async def refresh(self) -> None:
         """Fetch what the store does not know yet, be it missed or only on its way. Raises ApiError."""
         for resource in resources.WATCHED:
-            for owner, name in await self._differences(resource):
-                await self._mend(resource, owner, name)
+            for place in await self._suspects(resource):
+                await self._mend(resource, place)
         self.compared_at = time.monotonic()
 
     async def run(self, every_seconds: float) -> None:
@@ -75,56 +93,51 @@ class Resync:
 
     async def compare(self) -> int:
         """One comparison; how many changes the watches had missed. Raises ApiError."""
-        suspects = {resource: await self._differences(resource) for resource in resources.WATCHED}
+        suspects = {resource: await self._suspects(resource) for resource in resources.WATCHED}
         if any(suspects.values()):
             await asyncio.sleep(_GRACE_SECONDS)
         missed = 0
-        for resource, before in suspects.items():
-            found = (await self._differences(resource)) & before if before else set()
-            for owner, name in found:
-                await self._mend(resource, owner, name)
-            missed += len(found)
+        for resource, listed in suspects.items():
+            known = self._store.known(resource.kind)
+            still = [place for place, suspect in listed.items() if suspect.is_unknown_to(known.get(place))]
+            found = sum([await self._mend(resource, place) for place in still])
+            missed += found
             self._misses[resource.plural] = self._misses.get(resource.plural, 0) + 1 if found else 0
             if found:
-                self._metrics.watch_missed.labels(resource.plural).inc(len(found))
-                log.warning("the watch of %s had missed %s changes", resource.plural, len(found))
+                self._metrics.watch_missed.labels(resource.plural).inc(found)
+                log.warning("the watch of %s had missed %s changes", resource.plural, found)
         self._metrics.resyncs.inc()
         self.compared_at = time.monotonic()
         return missed
 
-    async def _differences(self, resource: Resource) -> set[tuple[Key, str]]:
-        """Owner and name of each object that the store knows otherwise than the API server does."""
+    async def _suspects(self, resource: Resource) -> dict[Place, _Suspect]:
+        """Each object that the store knows otherwise than the API server does."""
         before = self._store.known(resource.kind)
-        there: dict[tuple[Key, str], tuple[str, int]] = {}
+        there: dict[Place, _Suspect] = {}
         for namespace in self._each_namespace():
             listed = self._api.list(resource, namespace, selector=_selector(resource), metadata_only=True)
             async for item in listed:
-                document = {**item, "kind": resource.kind}
-                owner = owner_of(document)
+                owner = owner_of({**item, "kind": resource.kind})
                 if owner is not None:
                     metadata: dict[str, Any] = item["metadata"]
-                    version = metadata["uid"], int(metadata["resourceVersion"])
-                    there[owner, metadata["name"]] = version
+                    suspect = _Suspect(metadata["uid"], int(metadata["resourceVersion"]))
+                    there[owner, metadata["name"]] = suspect
         after = self._store.known(resource.kind)
-        newer = {
-            place
-            for place, (uid, version) in there.items()
-            if place not in after or after[place][0] != uid or after[place][1] < version
-        }
-        gone = {place for place in before.keys() & after.keys() if place not in there}
-        return newer | gone
+        newer = {place: each for place, each in there.items() if each.is_unknown_to(after.get(place))}
+        gone = {place: _Suspect(after[place][0]) for place in before.keys() & after.keys() - there.keys()}
+        return {**newer, **gone}
 
-    async def _mend(self, resource: Resource, owner: Key, name: str) -> None:
-        # By a list: the right to it is needed anyway.
-        found = self._api.list(resource, owner.namespace, selector=_selector(resource), name=name)
-        document = next(iter([each async for each in found]), None)
-        if document is not None:
-            self._store.put({**document, "kind": resource.kind})
-        known = self._store.known(resource.kind).get((owner, name))
+    async def _mend(self, resource: Resource, place: Place) -> bool:
+        """Make the store know one object as it is now; whether it did not."""
+        owner, name = place
+        document = await self._api.get(resource, owner.namespace, name)
+        changed = document is not None and self._store.put({**document, "kind": resource.kind})
+        known = self._store.known(resource.kind).get(place)
         if known is not None and (document is None or document["metadata"]["uid"] != known[0]):
             gone = {"namespace": owner.namespace, "name": name, "uid": known[0]}
             labels = {"labels": {names.LABEL_MODULE: owner.name}}
-            self._store.drop({"kind": resource.kind, "metadata": {**gone, **labels}})
+            changed |= self._store.drop({"kind": resource.kind, "metadata": {**gone, **labels}})
+        return changed
 
     def _each_namespace(self) -> Sequence[str | None]:
         return [None] if self._namespaces is None else self._namespaces
