@@ -2,10 +2,10 @@
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench bench-operator
+.PHONY: help setup demo test e2e cluster check bench bench-operator
 
 help: ## show what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  variables: PYTHON=python3.12, DEMO_SECONDS=30, ARGS='-k slots' (for test)"
 
 setup: .venv/ready ## make .venv with all that demo, test and check need
@@ -19,6 +19,12 @@ demo: setup ## see nine modules at work on this machine, until Ctrl-C
 
 test: setup ## run all tests, on a real Kafka that they start by themselves
 	.venv/bin/python -m pytest $(ARGS)
+
+e2e: setup ## run the tests on a true node alone (Linux, root); writes build/e2e.json
+	.venv/bin/python -m pytest tests/e2e $(ARGS)
+
+cluster: setup ## a true node with the release on it, to play with until Ctrl-C (Linux, root)
+	.venv/bin/python -m tests.infrastructure.true_cluster
 
 check: setup ## lint, format, types, and which package may import which
 	.venv/bin/ruff check

@@ -201,6 +201,7 @@ class Operator:
 
     def _seen(self, resource: Resource, event: str | None, document: Mapping[str, Any]) -> None:
         self.metrics.watch_events.labels(resource.plural).inc()
+        self._resync.heard(resource)
         whole = {**document, "kind": resource.kind, "apiVersion": resource.api_version}
         if event != "DELETED":
             self._store.put(whole)
@@ -268,6 +269,9 @@ class Operator:
 
     async def _work(self) -> None:
         while True:
+            await asyncio.sleep(
+                0
+            )  # a pass need not wait for anything: Lease, watches, probes have their turn
             key = await self._queue.get()
             started = time.monotonic()
             failed, again = False, None

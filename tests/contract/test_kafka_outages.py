@@ -32,6 +32,7 @@ async def test_without_brokers_every_call_is_unavailable_within_a_bound_and_they
                 lambda: source.commit({place: 1}),
                 lambda: source.committed([place]),
                 lambda: losable.topics().ensure("some-topic", partitions=1, config={}),
+                source.start,
                 losable.source().start,
                 losable.sink().start,
             ):

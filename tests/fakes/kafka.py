@@ -208,6 +208,7 @@ class FakeSource:
     async def start(self) -> None:
         """Connect."""
         await self._cluster.reached("source.start")
+        await self.close()  # what is connected connects anew
         self.started = True
 
     async def close(self) -> None:

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.infrastructure import broker_security
+from tests.infrastructure import broker_security, local_ports
 
 PLAINTEXT = "PLAINTEXT"
 CONTROLLER = "CONTROLLER"
@@ -12,11 +12,12 @@ CONTROLLER = "CONTROLLER"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Broker:
-    """One broker that is also a controller: its `node.id`, its files and its port for each listener."""
+    """One broker that is also a controller: its `node.id`, files, address, and each listener's port."""
 
     node_id: int
     directory: Path
     ports: Mapping[str, int]
+    host: str = local_ports.LOOPBACK
 
     @property
     def settings_file(self) -> Path:
@@ -30,7 +31,7 @@ class Broker:
 
     def address(self, listener: str) -> str:
         """host:port of one listener."""
-        return f"127.0.0.1:{self.ports[listener]}"
+        return f"{self.host}:{self.ports[listener]}"
 
 
 def listeners(*, secured: bool) -> tuple[str, ...]:

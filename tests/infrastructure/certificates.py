@@ -31,14 +31,22 @@ def make_authority(directory: Path, name: str) -> Certificate:
     return authority
 
 
-def issue(authority: Certificate, directory: Path, name: str, *, groups: Sequence[str] = ()) -> Certificate:
+def issue(
+    authority: Certificate,
+    directory: Path,
+    name: str,
+    *,
+    groups: Sequence[str] = (),
+    hosts: Sequence[str] = (),
+) -> Certificate:
     """A certificate for `name` signed by `authority`, fit for a server here and for a client.
 
-    `groups` are its organizations, which Kubernetes takes for the groups of the user `name`.
+    `groups` are its organizations, which Kubernetes takes for the groups of the user `name`; `hosts` are
+    names and addresses that it serves at, as openssl spells them ("IP:192.0.2.1"), beside localhost.
     """
     issued = _files(directory, name)
     signer = ("-CA", str(authority.certificate_file), "-CAkey", str(authority.key_file))
-    names = ("-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost")
+    names = ("-addext", "subjectAltName=" + ",".join(["IP:127.0.0.1", "DNS:localhost", *hosts]))
     limits = ("-addext", "basicConstraints=critical,CA:FALSE")
     parts = [f"O={each}" for each in groups] + [f"CN={name}"]
     subject = ("-subj", "".join("/" + each.replace("/", "\\/") for each in parts))

@@ -1,6 +1,7 @@
 """A real Kubernetes control plane on this machine: etcd, kube-apiserver, kube-controller-manager.
 
-No scheduler and no node: `process_node` plays both. From a shell:
+No node: `process_node` plays one and the scheduler too, or `true_node` brings a true one, for which a
+scheduler starts here. From a shell:
 `python -m tests.infrastructure.control_plane` prints the kubeconfig's path and runs until Ctrl-C or SIGTERM.
 """
 
@@ -45,10 +46,13 @@ class ControlPlane:
     The objects in `manifests` (files of YAML, such as a CRD's) are there before the controllers start, which
     then know them from the first moment: the garbage collector learns of a later CRD within 30 s only. All
     data live from `start` to `stop`, and all programs end with the process that started them.
+    `address` is one of this machine; with another than loopback, which the pods of a true node reach, there
+    are a scheduler, all controllers, and the API as a service of the cluster.
     """
 
-    def __init__(self, manifests: Sequence[Path] = ()) -> None:
+    def __init__(self, manifests: Sequence[Path] = (), *, address: str = local_ports.LOOPBACK) -> None:
         self._manifests = manifests
+        self._address = address
         self._directory: Path | None = None
         self._layout: kubernetes_settings.Layout | None = None
         self._ports: list[local_ports.ReservedPort] = []
@@ -78,6 +82,8 @@ class ControlPlane:
             for file in self._manifests:
                 self.install(file)
             self.start_controllers()
+            if self.layout.has_true_nodes:
+                self._launch(kubernetes_settings.SCHEDULER)
         except BaseException:
             self.stop()
             raise
@@ -106,7 +112,7 @@ class ControlPlane:
 
     @property
     def url(self) -> str:
-        """Where the API is: https://127.0.0.1:port; raises as `layout`."""
+        """Where the API is: https://host:port; raises as `layout`."""
         return self.layout.url
 
     @property
@@ -221,7 +227,8 @@ class ControlPlane:
 
     def _lay_out(self) -> None:
         directory = self._directory = Path(tempfile.mkdtemp(prefix="station-analysis-kubernetes-"))
-        self._ports = [local_ports.ReservedPort() for _ in range(3)]
+        hosts = (local_ports.LOOPBACK, local_ports.LOOPBACK, self._address)
+        self._ports = [local_ports.ReservedPort(host) for host in hosts]
         etcd_port, etcd_peer_port, api_port = (port.number for port in self._ports)
         authority = certificates.make_authority(directory, "kubernetes-ca")
         self._layout = kubernetes_settings.Layout(
@@ -230,8 +237,17 @@ class ControlPlane:
             etcd_peer_port=etcd_peer_port,
             api_port=api_port,
             authority=authority,
-            server=certificates.issue(authority, directory, "kube-apiserver"),
+            server=certificates.issue(
+                authority,
+                directory,
+                "kube-apiserver",
+                hosts=[f"IP:{self._address}", f"IP:{kubernetes_settings.API_SERVICE}"],
+            ),
             token_key=certificates.issue(authority, directory, "service-accounts"),
+            kubelet_client=certificates.issue(
+                authority, directory, "kubelet-client", groups=["system:masters"]
+            ),
+            address=self._address,
         )
         self._layout.audit_policy.write_text(yaml.safe_dump(kubernetes_settings.audit_policy()))
 
@@ -248,6 +264,8 @@ class ControlPlane:
                 return kubernetes_settings.etcd(self.layout)
             case "kube-apiserver":
                 return kubernetes_settings.api_server(self.layout)
+            case kubernetes_settings.SCHEDULER:
+                return kubernetes_settings.scheduler(self.kubeconfig_of("system:kube-scheduler"))
             case _:
                 # Its controllers' service accounts are made by itself, for which it needs a master's rights.
                 own = self.kubeconfig_of("system:kube-controller-manager", groups=("system:masters",))

@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,23 +53,19 @@ def lint(values: Values | None = None) -> str:
 
 def template(
     values: Values | None = None, *, release: str = RELEASE, namespace: str = NAMESPACE
-) -> list[dict[str, Any]]:
-    """The documents that the chart is rendered to; raises as `run`."""
-    rendered = _rendered(json.dumps(values or {}, sort_keys=True), release, namespace)
-    return [document for document in yaml.safe_load_all(rendered) if document]
+) -> Sequence[dict[str, Any]]:
+    """The documents that the chart is rendered to, for all who ask so: leave them as they are.
+
+    Raises as `run`.
+    """
+    return _rendered(json.dumps(values or {}, sort_keys=True), release, namespace)
 
 
 @functools.cache
-def _rendered(values: str, release: str, namespace: str) -> str:
-    return run(
-        "template",
-        release,
-        str(CHART),
-        "--namespace",
-        namespace,
-        *_version(),
-        values=json.loads(values),
-    )
+def _rendered(values: str, release: str, namespace: str) -> tuple[dict[str, Any], ...]:
+    where = ["--namespace", namespace, *_version()]
+    text = run("template", release, str(CHART), *where, values=json.loads(values))
+    return tuple(document for document in yaml.safe_load_all(text) if document)
 
 
 def _version() -> list[str]:

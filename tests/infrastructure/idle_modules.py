@@ -1,9 +1,11 @@
 """Modules that no node runs and whose Kafka does not answer: enough to see what an operator does for them."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from analysis_module import assignment as assignments
+from analysis_module import names
 from tests.infrastructure import api_client, waiting
 from tests.infrastructure.control_plane import ControlPlane
 from tests.infrastructure.module_driver import ModuleDriver
@@ -33,23 +35,30 @@ def driver(plane: ControlPlane, namespace: str, name: str, **changes: Any) -> Mo
 
 
 def is_caught_up(module: ModuleDriver) -> bool:
-    """Whether its newest spec is in its ConfigMaps and told of by its status."""
+    """Whether its newest spec, known by `expireAfterSeconds`, is in its ConfigMap and told by its status."""
     found = module.get()
     told = (found.get("status") or {}).get("observedGeneration")
-    shards = module.assignments().values()
-    expiries = {each.module_spec.expire_after_seconds for each in shards}
-    wanted = found["spec"].get("expireAfterSeconds")
-    return told == found["metadata"]["generation"] and expiries == {wanted}
+    config_map = module.api.find(api_client.CONFIG_MAPS, f"{module.name}-0", namespace=module.namespace)
+    if config_map is None or told != found["metadata"]["generation"]:
+        return False
+    assigned = assignments.Assignment.from_json(config_map["data"][names.ASSIGNMENT_FILE]).module_spec
+    return bool(assigned.expire_after_seconds == found["spec"]["expireAfterSeconds"])
 
 
 @contextlib.contextmanager
-def namespace(plane: ControlPlane, prefix: str) -> Iterator[str]:
-    """A namespace for them; at the end it goes, and with it the pods that a later test's node would take."""
-    name = plane.namespace(prefix)
-    yield name
-    plane.api.delete(api_client.NAMESPACES, name)
+def namespaces(plane: ControlPlane) -> Iterator[Callable[[str], str]]:
+    """Makes namespaces for them; at the end all go, with the pods that a later test's node would take."""
+    made: list[str] = []
+
+    def make(prefix: str) -> str:
+        made.append(plane.namespace(prefix))
+        return made[-1]
+
+    yield make
+    for name in made:
+        plane.api.delete(api_client.NAMESPACES, name)
     waiting.until(
-        lambda: not plane.api.items(api_client.PODS, namespace=name),
-        what=f"no pods are left in {name}",
+        lambda: not any(plane.api.items(api_client.PODS, namespace=name) for name in made),
+        what=f"no pods are left in {made}",
         timeout_seconds=PATIENCE_SECONDS,
     )

@@ -52,7 +52,8 @@ class KafkaCluster:
     """Brokers with the ids 0 .. brokers-1, each a broker and a controller, on ports that the kernel chose.
 
     `secured` adds listeners with SASL and TLS beside the plain one; `overrides` are broker settings laid over
-    ours; `data_root` is where the data go (default: memory if it has room, else the temporary directory).
+    ours; `data_root` is where the data go (default: memory if it has room, else the temporary directory);
+    `host` is the address of this machine that they listen at and by which clients know them.
     Data live from `start` to `stop`. Topics are never created by themselves. The brokers end with the process
     that started them, whatever ends it.
     """
@@ -64,6 +65,7 @@ class KafkaCluster:
         secured: bool = False,
         overrides: Mapping[str, str] | None = None,
         data_root: Path | None = None,
+        host: str = local_ports.LOOPBACK,
     ) -> None:
         if brokers < 1:
             raise ValueError(f"brokers: {brokers} is too few; ask for 1 or 3")
@@ -71,6 +73,7 @@ class KafkaCluster:
         self._secured = secured
         self._overrides = dict(overrides or {})
         self._data_root = data_root
+        self._host = host
         self._directory: Path | None = None
         self._security: broker_security.Security | None = None
         self._ports: list[local_ports.ReservedPort] = []
@@ -196,12 +199,13 @@ class KafkaCluster:
         self._security = broker_security.make(self._directory) if self._secured else None
         names = broker_settings.listeners(secured=self._secured)
         for node_id in range(self._count):
-            ports = {name: local_ports.ReservedPort() for name in names}
+            ports = {name: local_ports.ReservedPort(self._host) for name in names}
             self._ports += ports.values()
             broker = broker_settings.Broker(
                 node_id=node_id,
                 directory=self._directory / f"broker-{node_id}",
                 ports={name: port.number for name, port in ports.items()},
+                host=self._host,
             )
             broker.directory.mkdir()
             self._brokers.append(broker)
@@ -260,7 +264,7 @@ class KafkaCluster:
         def listens() -> bool:
             if not process.is_running():
                 raise KafkaDidNotStart(f"broker {broker.node_id} ended; its log:\n{process.log_tail()}")
-            return all(local_ports.accepts(port) for port in broker.ports.values())
+            return all(local_ports.accepts(port, broker.host) for port in broker.ports.values())
 
         try:
             waiting.until(listens, what="its ports are open", timeout_seconds=START_TIMEOUT_SECONDS)

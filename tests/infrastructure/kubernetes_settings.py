@@ -1,16 +1,21 @@
 """How the programs of a control plane are told to run: command lines, audit policy, kubeconfigs."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from tests.infrastructure import certificates, kubernetes_distribution
+from tests.infrastructure import certificates, kubernetes_distribution, local_ports
 
 PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kubectl")
 """What is compiled before a control plane starts."""
+SCHEDULER = "kube-scheduler"
+"""What is compiled too if the control plane is to have true nodes."""
 SERVICE_ADDRESSES = "10.96.0.0/24"
+API_SERVICE = "10.96.0.1"
+"""Where pods find the API: the first of the addresses of services."""
 NOBODY = "192.0.2.1"
 """An address for documentation (RFC 5737): kube-apiserver must advertise one, and loopback is refused."""
 LEFT_OUT = (
@@ -32,11 +37,18 @@ class Layout:
     authority: certificates.Certificate
     server: certificates.Certificate
     token_key: certificates.Certificate
+    kubelet_client: certificates.Certificate
+    address: str = local_ports.LOOPBACK
+
+    @property
+    def has_true_nodes(self) -> bool:
+        """Whether pods reach the API: its address is not loopback, which is every pod's own."""
+        return self.address != local_ports.LOOPBACK
 
     @property
     def url(self) -> str:
         """Where the API is."""
-        return f"https://127.0.0.1:{self.api_port}"
+        return f"https://{self.address}:{self.api_port}"
 
     @property
     def etcd_url(self) -> str:
@@ -104,10 +116,9 @@ def api_server(layout: Layout) -> list[str]:
     return [
         str(kubernetes_distribution.directory_with(*PROGRAMS) / "kube-apiserver"),
         f"--etcd-servers={layout.etcd_url}",
-        "--bind-address=127.0.0.1",
+        f"--bind-address={layout.address}",
         f"--secure-port={layout.api_port}",
-        f"--advertise-address={NOBODY}",
-        "--endpoint-reconciler-type=none",  # there is no address that pods could reach
+        *_reach(layout),
         f"--tls-cert-file={layout.server.certificate_file}",
         f"--tls-private-key-file={layout.server.key_file}",
         f"--client-ca-file={layout.authority.certificate_file}",
@@ -115,10 +126,23 @@ def api_server(layout: Layout) -> list[str]:
         f"--service-account-signing-key-file={layout.token_key.key_file}",
         f"--service-account-key-file={layout.token_key.certificate_file}",
         f"--service-cluster-ip-range={SERVICE_ADDRESSES}",
-        "--authorization-mode=RBAC",
+        "--authorization-mode=Node,RBAC",
         f"--audit-policy-file={layout.audit_policy}",
         f"--audit-log-path={layout.audit_log}",
         "--audit-log-maxsize=100000",  # MB: a test reads the whole of it
+    ]
+
+
+def _reach(layout: Layout) -> list[str]:
+    """How pods get to kube-apiserver, and it to kubelets; nodes are known by address, there is no DNS."""
+    if not layout.has_true_nodes:
+        # There is no address that pods could reach.
+        return [f"--advertise-address={NOBODY}", "--endpoint-reconciler-type=none"]
+    return [
+        f"--advertise-address={layout.address}",
+        "--kubelet-preferred-address-types=InternalIP",
+        f"--kubelet-client-certificate={layout.kubelet_client.certificate_file}",
+        f"--kubelet-client-key={layout.kubelet_client.key_file}",
     ]
 
 
@@ -132,5 +156,20 @@ def controller_manager(layout: Layout, own_kubeconfig: Path) -> list[str]:
         "--use-service-account-credentials",
         f"--service-account-private-key-file={layout.token_key.key_file}",
         f"--root-ca-file={layout.authority.certificate_file}",
-        "--controllers=" + ",".join(["*", *(f"-{each}" for each in LEFT_OUT)]),
+        "--controllers=" + ",".join(["*", *(f"-{each}" for each in _left_out(layout))]),
+        "--node-monitor-grace-period=2m",  # a busy machine may miss heartbeats
+    ]
+
+
+def _left_out(layout: Layout) -> Sequence[str]:
+    return () if layout.has_true_nodes else LEFT_OUT
+
+
+def scheduler(own_kubeconfig: Path) -> list[str]:
+    """The command that runs kube-scheduler."""
+    return [
+        str(kubernetes_distribution.directory_with(SCHEDULER) / SCHEDULER),
+        f"--kubeconfig={own_kubeconfig}",
+        "--secure-port=0",
+        "--leader-elect=false",
     ]

@@ -1,11 +1,13 @@
-"""Ports of 127.0.0.1 that the kernel chose and that nobody else gets while we hold them."""
+"""Ports of this machine that the kernel chose and that nobody else gets while we hold them."""
 
 import socket
 import sys
 
+LOOPBACK = "127.0.0.1"
+
 
 class ReservedPort:
-    """One port, `number`, kept for a server of ours until `release`, also while that server is down.
+    """One port of `host`, `number`, kept for a server of ours until `release`, also while that is down.
 
     On Linux a socket that is bound but does not listen keeps the kernel from giving the port to anyone who
     asks for any port (and to an outgoing connection, which could then connect to itself), while a server
@@ -13,10 +15,10 @@ class ReservedPort:
     refuse our own server, so the port is only chosen, not kept.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = LOOPBACK) -> None:
         self._socket = socket.socket()
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._socket.bind(("127.0.0.1", 0))
+        self._socket.bind((host, 0))
         self.number: int = self._socket.getsockname()[1]
         if sys.platform != "linux":
             self.release()
@@ -26,8 +28,8 @@ class ReservedPort:
         self._socket.close()
 
 
-def accepts(port: int) -> bool:
-    """Whether a server accepts a connection at 127.0.0.1:`port` now."""
+def accepts(port: int, host: str = LOOPBACK) -> bool:
+    """Whether a server accepts a connection at `host`:`port` now."""
     with socket.socket() as probe:
         probe.settimeout(1.0)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex((host, port)) == 0

@@ -7,8 +7,9 @@ import collections
 import dataclasses
 import json
 import random
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 from analysis_module import names
 from tests.infrastructure import kafka_tools
@@ -82,6 +83,40 @@ def records(
         numbers[station] = numbers.get(station, 0) + 1
         value = json.dumps({"stationId": station, "number": numbers[station]}).encode()
         yield (station.encode() if keyed else None), value, [], None, None
+
+
+class SteadyStream(threading.Thread):
+    """Writes numbered records, a few at a time, while its context is open or until `enough` is called."""
+
+    def __init__(self, stream: NumberedStream, stations: int = 10) -> None:
+        super().__init__(daemon=True)
+        self.sent: list[Any] = []
+        self._stream = stream
+        self._records = records(1_000_000, stations)
+        self._enough = threading.Event()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.enough()
+
+    def run(self) -> None:
+        """The thread."""
+        while not self._enough.is_set():
+            self.write(20)
+
+    def enough(self) -> None:
+        """Write no more; everything sent is acknowledged then."""
+        self._enough.set()
+        self.join()
+
+    def write(self, count: int) -> None:
+        """So many more records, once the thread has had `enough`."""
+        some = [next(self._records) for _ in range(count)]
+        kafka_tools.produce_all(self._stream.bootstrap, self._stream.topic, some)
+        self.sent += some
 
 
 def window_at(number: int, size: int = WINDOW) -> list[int]:

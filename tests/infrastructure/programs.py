@@ -36,6 +36,13 @@ def require(program: str, *, package: str) -> str:
     return found
 
 
+def install(package: str) -> None:
+    """Installs a Debian package that brings no program for PATH; Unavailable where we may not."""
+    if not _may_install():
+        raise Unavailable(f"the Debian package {package} is missing; install it: apt-get install {package}")
+    _install(package)
+
+
 def _may_install() -> bool:
     is_debian = Path("/etc/debian_version").exists() and shutil.which("apt-get") is not None
     return is_debian and os.geteuid() == 0

@@ -17,6 +17,7 @@ TIERS = {
     "contract": "one suite on each fake and on the real thing",
     "integration": "real Kafka and a real Kubernetes API",
     "project": "the tree itself: imports, sizes, public names, docs",
+    "e2e": "our images in pods of a true node, installed by helm",
 }
 """Tier, which is its folder and its mark -> what its tests stand on."""
 

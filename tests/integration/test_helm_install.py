@@ -233,36 +233,22 @@ def _tried(plane: ControlPlane, namespace: str, *, pods: int) -> list[str]:
     return refused()
 
 
+def _live(module: ModuleDriver, operator: OperatorProcess) -> None:
+    """A module is applied, grows, is spoilt by others, is suspended and goes."""
+    operator.wait_until_leading()
+    module.apply(SPEC, workers={"replicas": 1})
+    module.until(lambda: len(module.children()) == 5, "it has all its objects")
+    module.apply(workers={"replicas": 2})
+    module.until(lambda: len(module.children()) == 7, "it has two shards")
+    module.api.delete(api_client.SERVICES, module.name, namespace=module.namespace)
+    module.until(lambda: len(module.children()) == 7, "the Service is there again")
+    module.apply(suspend=True)
+    module.until_phase("Suspended")
+    module.delete()
+    until(lambda: module.children() == {}, "everything of it is gone")
+
+
 class TestRights:
-    """The operator runs as the release's service account; the audit log says what it was allowed."""
-
-    def live(self, module: ModuleDriver, operator: OperatorProcess) -> None:
-        """A module is applied, grows, is spoilt by others, shrinks and goes."""
-        operator.wait_until_leading()
-        module.apply(SPEC, workers={"replicas": 1})
-        module.until(lambda: len(module.children()) == 5, "it has all its objects")
-        module.apply(workers={"replicas": 2})
-        module.until(lambda: len(module.children()) == 7, "it has two shards")
-        module.api.delete(api_client.SERVICES, module.name, namespace=module.namespace)
-        module.until(lambda: len(module.children()) == 7, "the Service is there again")
-        module.apply(suspend=True)
-        module.until_phase("Suspended")
-        module.delete()
-        until(lambda: module.children() == {}, "everything of it is gone")
-
-    def test_over_the_whole_cluster_nothing_is_forbidden(
-        self, plane: ControlPlane, released: Callable[..., Release], tmp_path: Path
-    ) -> None:
-        release = released()
-        until(lambda: is_served(plane), "modules are served")
-        since = plane.audit_position()
-        module = ModuleDriver(plane, plane.namespace("served"), "served")
-        with release.operator(tmp_path) as operator:
-            self.live(module, operator)
-            operator.stop()
-        assert _forbidden(release, since) == set()
-        assert {"patch analysismodules/status", "create events", "update leases"} <= _used(release, since)
-
     def test_in_its_namespaces_nothing_is_forbidden_and_no_other_is_touched(
         self, plane: ControlPlane, released: Callable[..., Release], tmp_path: Path
     ) -> None:
@@ -273,7 +259,7 @@ class TestRights:
         module = ModuleDriver(plane, served, "served")
         ModuleDriver(plane, other, "alone").apply(SPEC)
         with release.operator(tmp_path) as operator:
-            self.live(module, operator)
+            _live(module, operator)
             operator.stop()
         assert _forbidden(release, since) == set()
         places = {event.get("objectRef", {}).get("namespace") for event in release.requests(since)}
@@ -305,16 +291,6 @@ class TestRights:
         assert _may(plane, "vivian", "list", namespace)
         assert not _may(plane, "vivian", "create", namespace)
         assert not _may(plane, "vivian", "patch", namespace, "scale")
-
-
-def _used(release: Release, since: int) -> set[str]:
-    """Verb and resource of each request of the operator."""
-    references = [(event["verb"], event.get("objectRef") or {}) for event in release.requests(since)]
-    return {
-        f"{verb} {place['resource']}" + (f"/{place['subresource']}" if "subresource" in place else "")
-        for verb, place in references
-        if "resource" in place
-    }
 
 
 def _forbidden(release: Release, since: int) -> set[tuple[str, str]]:

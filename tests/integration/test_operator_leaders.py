@@ -137,7 +137,7 @@ def until_followed(other: OperatorProcess, seconds: float) -> None:
 @pytest.fixture(scope="module")
 def shared_pair(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     with contextlib.ExitStack() as stack:
-        namespace = stack.enter_context(idle_modules.namespace(control_plane, "leaders"))
+        namespace = stack.enter_context(idle_modules.namespaces(control_plane))("leaders")
         yield stack.enter_context(Pair(control_plane, namespace, tmp_path_factory.mktemp("leaders")))
 
 

@@ -1,7 +1,7 @@
 """The rights that the chart grants are those that the operator uses: none is missing, none is idle.
 
-The operator runs with the chart's own service account through everything it does; the API server's audit log
-says which verbs it used. Creating an object by server-side apply is logged as a patch with code 201, and needs
+The operator runs with the chart's own service account through all it does; the API server's audit log
+says which verbs it used. To create by server-side apply is logged as a patch with code 201, and needs
 the right to create.
 """
 

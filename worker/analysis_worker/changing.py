@@ -1,5 +1,7 @@
 """Which new Assignments a running worker can take over: those whose changes are all hot."""
 
+import dataclasses
+
 from analysis_module import assignment as assignments
 from analysis_module import changes, spec
 
@@ -19,3 +21,10 @@ def check(old: assignments.Assignment, new: assignments.Assignment) -> None:
     for path, change in changes.compared(old.module_spec, new.module_spec).paths.items():
         if change > spec.Change.HOT:
             raise ChangeRefused(f"{path}: a change of it is {change.name.lower()}; restart the worker for it")
+
+
+def is_other_callback(new: spec.Callback, old: spec.Callback) -> bool:
+    """Whether the callback itself has changed, not only how it is called."""
+    how = {"timeout_seconds", "concurrency", "input_format"}
+    named = [field.name for field in dataclasses.fields(spec.Callback) if field.name not in how]
+    return any(getattr(new, name) != getattr(old, name) for name in named)

@@ -6,15 +6,13 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 
-from analysis_worker.engine import progress
 from analysis_worker.engine.engine import Engine
 from analysis_worker.engine.records import TopicPartition
-from analysis_worker.feeding import Feed
+from analysis_worker.feeding import Feed, Left
 from analysis_worker.kafka import outbox, ports, progress_log
 
 log = logging.getLogger(__name__)
 
-Left = Mapping[TopicPartition, tuple[int, dict[int, progress.Pending]]]
 _FLOOR_SECONDS = 20.0
 
 
@@ -49,7 +47,8 @@ class Committer:
         moved = [self._progress(slot, offsets[slot]) for slot in offsets]
         await self._write([entry for entry in moved if self._written.get(entry.slot) != entry])
         for feed in feeds:
-            await self._commit_group(feed)
+            if not feed.closed:  # else it has ended meanwhile, and what it brought is another's
+                await self._commit_group(feed)
         self.committed_at = time.time()
         self.commits += 1
 
@@ -86,21 +85,20 @@ class Committer:
                 entries.append(self._progress(slot, {p: part.resume[slot] for p, part in parts.items()}))
         await self._write(entries)
 
-    async def release(self, left: Left, slots: Iterable[int], within_seconds: float) -> bool:
+    async def release(
+        self, left: Mapping[TopicPartition, Mapping[int, Left]], slots: Iterable[int], within_seconds: float
+    ) -> bool:
         """Wait until lost slots have nothing pending, then say how far they got and let go of them."""
         deadline = time.monotonic() + within_seconds
         slots = sorted(slots)
-        while any(pending for _, pendings in left.values() for pending in pendings.values()):
+        while any(pending for places in left.values() for _, pending in places.values()):
             if time.monotonic() > deadline:
                 break
             await asyncio.sleep(0.01)
         entries = []
         for slot in slots:
-            offsets = {
-                place: next(iter(pendings[slot]), position)
-                for place, (position, pendings) in left.items()
-                if slot in pendings
-            }
+            own = {place: slots_left[slot] for place, slots_left in left.items() if slot in slots_left}
+            offsets = {place: next(iter(pending), reached) for place, (reached, pending) in own.items()}
             entries.append(dataclasses.replace(self._progress(slot, offsets), released=True))
         await self._write(entries)
         return time.monotonic() <= deadline

@@ -5,13 +5,12 @@ the windows; live records met on the way are held. From then on every record cou
 """
 
 import asyncio
-import dataclasses
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from analysis_module import spec
-from analysis_worker import discovering, starting
+from analysis_worker import discovering, lags, starting
 from analysis_worker.assembling import Assembly
 from analysis_worker.engine import intake, progress
 from analysis_worker.engine.records import Record, TopicPartition
@@ -34,26 +33,10 @@ _DISCOVERY_SECONDS = 30.0
 _MISSING_TOPIC_SECONDS = 3.0
 _CAUGHT_UP_RECORDS = 500
 _FAR_AWAY = 1 << 62
-_STALLED_LOOKS = 2
 
 Progress = Mapping[int, progress_log.SlotProgress]
-
-
-@dataclasses.dataclass
-class Lag:
-    """How far a partition is behind its end."""
-
-    end_offset: int | None = None
-    looks_without_progress: int = 0
-    position_at_look: int = -1
-
-    def stands_still(self, position: int, end: int, *, paused: bool) -> bool:
-        """Whether records wait and none has come since a few looks; to be asked once a look."""
-        self.end_offset = end
-        moves = paused or position >= end or position != self.position_at_look
-        self.looks_without_progress = 0 if moves else self.looks_without_progress + 1
-        self.position_at_look = position
-        return self.looks_without_progress >= _STALLED_LOOKS
+Left = tuple[int, progress.Pending]
+"""Of a slot in a partition: the next offset to take, and what was taken before it but is not done."""
 
 
 class Feed:
@@ -75,11 +58,14 @@ class Feed:
         self.assembly = assembly
         self.source = source
         self.parts: dict[TopicPartition, intake.PartitionIntake] = {}
-        self.lags: dict[TopicPartition, Lag] = {}
+        self.lags: dict[TopicPartition, lags.Lag] = {}
         self.restoring = True
         self.live = asyncio.Event()
         self.polled_at = time.monotonic()
         self.connected = False
+        self.closed = False
+        self._fresh: ports.Source | None = None  # takes the source's place with the next step
+        self._changed = asyncio.Event()
         self._flow = flow
         self._metrics = metrics
         self.discovery = discovering.Discovery(shared_topics=shared_topics)
@@ -117,6 +103,21 @@ class Feed:
         self.connected = True
         self._look_at = time.monotonic() + (_MISSING_TOPIC_SECONDS if self.missing else _DISCOVERY_SECONDS)
 
+    async def close(self) -> None:
+        """Disconnect for good: nothing is read or committed from here on."""
+        self.closed, self.connected = True, False
+        for source in filter(None, (self.source, self._fresh)):
+            await source.close()
+        self._changed.set()
+
+    def renew(self, source: ports.Source) -> asyncio.Event:
+        """Read on by this source, which is connected, from the next step on; set once the former has ended.
+
+        Between two steps all that was fetched is taken, so no record is lost and none comes twice.
+        """
+        self._fresh, self._changed = source, asyncio.Event()
+        return self._changed
+
     async def _place(self, places: Sequence[TopicPartition], held: Progress) -> None:
         """Make the intake of each partition, at the lowest offset that its slots still need."""
         bounds = await self.source.bounds(places)
@@ -136,7 +137,7 @@ class Feed:
             part = intake.PartitionIntake(topic, place.partition, position=position, slots=slots)
             part.resume, part.restoring = resume, self.restoring
             self._replayed[place] = (position, max([position, *resume.values()]))
-            self.parts[place], self.lags[place] = part, Lag(end)
+            self.parts[place], self.lags[place] = part, lags.Lag(end)
 
     def _reset(self, place: TopicPartition, held: Progress) -> spec.AutoOffsetReset:
         """A new partition of a topic that is already read starts at its beginning: nothing in it was seen."""
@@ -178,6 +179,11 @@ class Feed:
 
     async def step(self) -> int:
         """One poll and what follows from it; how many records it brought."""
+        if self._fresh is not None:
+            former, changed = self.source, self._changed
+            self.source, self._fresh, self._reassign = self._fresh, None, True
+            await former.close()
+            changed.set()
         if self._reassign:
             await self._assign()
         ready = self.restoring and all(part.restored for part in self.parts.values())
@@ -275,10 +281,9 @@ class Feed:
         if fresh and self.discovery.shared_topics:
             await self._add(fresh)
         bounds = await self.source.bounds(place for place in self.parts if place in places)
-        if await self._stalled(bounds):
+        if await lags.look(self.source, self.parts, self.lags, bounds, paused=self._paused):
             log.error("partitions stand still although records wait; connecting anew")
             self._metrics.reconnected("consumer")
-            await self.source.close()
             await self.source.start()
             await self._assign()
         if self._look_at == due and not self.missing:  # and no change has asked for a look meanwhile
@@ -300,25 +305,11 @@ class Feed:
             own = sorted(slots - self._expected)
             part = intake.PartitionIntake(topic, place.partition, position=position, slots=own)
             part.restoring = self.restoring
-            part.skip = dict.fromkeys(slots & self._expected, _FAR_AWAY)
-            self.parts[place], self.lags[place] = part, Lag(end)
+            part.progress.skip = dict.fromkeys(slots & self._expected, _FAR_AWAY)
+            self.parts[place], self.lags[place] = part, lags.Lag(end)
             log.info("reading %s/%s from offset %s", *place, position)
         self.discovery.awaited -= {place.topic for place in places}
         await self._assign()
-
-    async def _stalled(self, bounds: Mapping[TopicPartition, tuple[int, int]]) -> bool:
-        stalled = False
-        for place, (_, end) in bounds.items():
-            part = self.parts.get(place)
-            if part is None:
-                continue  # a hot change has just left its topic
-            if part.progress.position < end and place not in self._paused:
-                # The end of a transaction, or what compaction left out, is passed without a record.
-                passed = await self.source.position(place)
-                part.progress.position = max(part.progress.position, passed)
-            lag = self.lags.get(place, Lag())
-            stalled |= lag.stands_still(part.progress.position, end, paused=place in self._paused)
-        return stalled
 
     async def _reposition(self, positions: Mapping[TopicPartition, int]) -> None:
         positions = {place: offset for place, offset in positions.items() if place in self.parts}
@@ -329,6 +320,9 @@ class Feed:
             start.tell(offset, offset, self._metrics)
             part.progress.position = start.within(offset)
             part.resume = {s: min(o, part.progress.position) for s, o in part.resume.items()}
+            if part.progress.position < offset:  # made anew: no slot has taken any of it
+                skip = part.progress.skip
+                part.progress.skip = {s: o for s, o in skip.items() if o == _FAR_AWAY}
         await self._assign()
 
     def reassemble(self, assembly: Assembly) -> None:
@@ -345,17 +339,19 @@ class Feed:
 
     # -- slots that come and go -----------------------------------------------------------------------
 
-    def lose(self, slots: Iterable[int]) -> dict[TopicPartition, tuple[int, dict[int, progress.Pending]]]:
-        """Take no more records of these slots; where each partition stood, and what is still pending."""
+    def lose(self, slots: Iterable[int]) -> dict[TopicPartition, dict[int, Left]]:
+        """Take no more records of these slots; how far each was taken in each partition."""
         lost = set(slots)
         self.reader.slots -= lost
-        left: dict[TopicPartition, tuple[int, dict[int, progress.Pending]]] = {}
+        left: dict[TopicPartition, dict[int, Left]] = {}
         for place, part in self.parts.items():
-            pending = {s: part.progress.pending.pop(s) for s in lost if s in part.progress.pending}
-            left[place] = (part.progress.position, pending)
+            gone = lost & part.progress.pending.keys()
+            left[place] = {
+                slot: (part.progress.reached(slot), part.progress.pending.pop(slot)) for slot in gone
+            }
             for slot in lost:
                 part.resume.pop(slot, None)
-                part.skip.pop(slot, None)
+                part.progress.skip.pop(slot, None)
         return left
 
     def expect(self, slots: Iterable[int]) -> None:
@@ -368,7 +364,7 @@ class Feed:
                 if part.source.shared or part.source.kind is intake.Kind.DEVICES:
                     part.progress.pending.setdefault(slot, progress.Pending())
                 elif not part.source.aligned or slot == part.origin.partition:
-                    part.skip[slot] = _FAR_AWAY
+                    part.progress.skip[slot] = _FAR_AWAY
 
     def take_over(self, other: "Feed") -> bool:
         """Take over from a feed each partition that it has brought as far as this one; whether all are."""
@@ -384,7 +380,7 @@ class Feed:
             elif part.restored and part.progress.position >= mine.progress.position:
                 mine.progress.pending.update(part.progress.pending)
                 for slot in part.progress.pending:
-                    mine.skip[slot] = part.progress.position
+                    mine.progress.skip[slot] = part.progress.position
                 mine.relax()
                 other.hand_over(place)
         if other.parts:

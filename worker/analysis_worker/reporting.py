@@ -101,6 +101,8 @@ class Report:
             slots=tuple(sorted(assignment.slots)),
             releasing_slots=worker.releasing_slots,
             released_slots=worker.released_slots,
+            credentials_at=worker.rotation.taken_at,
+            credentials_refused=worker.rotation.refused,
             main_loop_alive=worker.state in ("starting", "restoring", "running"),
         )
         return self._with_feed(base) if hasattr(worker, "feed") else base

@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 
 from analysis_module import assignment as assignments
 from analysis_module import spec
-from analysis_worker import assembling, changing, committing, feeding, flow, reporting
+from analysis_worker import assembling, changing, committing, feeding, flow, reporting, rotation
 from analysis_worker.callbacks import lanes, loading
 from analysis_worker.engine import intake
 from analysis_worker.engine.engine import Engine
-from analysis_worker.kafka import dead_letters, outbox, ports, progress_log
+from analysis_worker.kafka import credentials, dead_letters, outbox, ports, progress_log
 from analysis_worker.observability import logs, pulse
 from analysis_worker.observability.metrics import WorkerMetrics
 from analysis_worker.settings import Settings
@@ -32,11 +32,12 @@ class KafkaUnreachable(ConnectionError):
 
 @dataclasses.dataclass(frozen=True)
 class Connector:
-    """Makes the Kafka ports: real clients, or fakes."""
+    """Makes the Kafka ports: real clients, or fakes. They connect by `secrets`, if these can change."""
 
     source: Callable[[], ports.Source]
     sink: Callable[[], ports.Sink]
     topics: Callable[[], ports.Topics]
+    secrets: credentials.Credentials | None = None
 
 
 class Worker:
@@ -74,6 +75,7 @@ class Worker:
         self._after_output = after_output
         self._callback_loop = callback_loop
         self._connector = connector
+        self.rotation = rotation.Rotation(connector.secrets, connector.source, connector.sink, metrics)
         self._tasks: list[asyncio.Task[None]] = []
         self._applying = asyncio.Lock()
         self.failure: BaseException | None = None
@@ -119,7 +121,7 @@ class Worker:
         self._limit_station_series(self.assignment.module_spec)
         self.applied_at = time.time()
         self.state = "restoring"
-        for work in (self.feed.run, self._commit_regularly, self._expire_regularly):
+        for work in (self.feed.run, self._commit_regularly, self._expire_regularly, self._rotate):
             self._spawn(self._guarded(work))
         self.report.refresh()
         log.info("module %s, owner %s: %s slots", *self._identity(), len(self.assignment.slots))
@@ -179,9 +181,7 @@ class Worker:
         try:
             await self._reached(source.start)
             while True:
-                newest = await self._reached(
-                    lambda: progress_log.load(source, self.assembly.wiring.progress_topic)
-                )
+                newest = await self._reached(lambda: self._progress(source))
                 busy = [slot for slot in wanted if self._held_elsewhere(newest.get(slot))]
                 if not busy or time.monotonic() > deadline:
                     break
@@ -193,6 +193,13 @@ class Worker:
         held = {slot: newest[slot] for slot in wanted if slot in newest}
         self.committer.remember(held)
         return held
+
+    async def _progress(self, source: ports.Source) -> dict[int, progress_log.SlotProgress]:
+        try:
+            return await progress_log.load(source, self.assembly.wiring.progress_topic)
+        except (ports.KafkaUnavailable, ports.KafkaRefused):
+            await source.start()  # anew: by now there may be other credentials
+            raise
 
     def _held_elsewhere(self, progress: progress_log.SlotProgress | None) -> bool:
         return progress is not None and not progress.released and progress.owner != self.assignment.owner
@@ -230,6 +237,9 @@ class Worker:
             await asyncio.sleep(self.settings.expiry_interval_seconds)
             gone = self.engine.expire(self._stream_time_ms())
             self.flow.forget(gone)
+
+    async def _rotate(self) -> None:
+        await self.rotation.run(self.box, lambda: [self.feed, *self.gains])
 
     def _stream_time_ms(self) -> int:
         """Now, or as far as the slowest partition has been read: a backlog must not expire its stations."""
@@ -285,7 +295,7 @@ class Worker:
     async def _reconfigure(self, module_spec: spec.ModuleSpec) -> None:
         assembly, before = assembling.assemble(module_spec), self.assembly.module_spec
         calls = self.flow.callbacks.current
-        if self._given_callback is None and _is_other(module_spec.callback, before.callback):
+        if self._given_callback is None and changing.is_other_callback(module_spec.callback, before.callback):
             # Loading may import much, and must not hold the loop up meanwhile.
             callback = await lanes.in_thread(lambda: loading.load(module_spec.callback))
             calls = self.flow.lanes_for(assembly, callback)
@@ -344,7 +354,7 @@ class Worker:
             await gain.attempt()
         self.gains.remove(gain)
         del self._arrivals[gain]
-        await gain.source.close()
+        await gain.close()
         log.info("slots %s are taken over", sorted(gain.reader.slots))
 
     # -- stop ---------------------------------------------------------------------------------------
@@ -366,7 +376,7 @@ class Worker:
             if not failed:
                 await self._last_commit(within * 0.2)
             for feed in (self.feed, *self.gains):
-                await feed.source.close()
+                await feed.close()
         if hasattr(self, "box"):
             await self.box.close()
         if hasattr(self, "flow"):
@@ -379,10 +389,3 @@ class Worker:
         with contextlib.suppress(TimeoutError, ports.KafkaUnavailable):
             async with asyncio.timeout(within_seconds):
                 await self.committer.commit([self.feed, *self.gains])
-
-
-def _is_other(new: spec.Callback, old: spec.Callback) -> bool:
-    """Whether the callback itself has changed, not only how it is called."""
-    how = {"timeout_seconds", "concurrency", "input_format"}
-    named = [field.name for field in dataclasses.fields(spec.Callback) if field.name not in how]
-    return any(getattr(new, name) != getattr(old, name) for name in named)

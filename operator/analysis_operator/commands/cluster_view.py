@@ -8,7 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-from analysis_module import errors
+from analysis_module import errors, names
 from analysis_operator.cluster import api as apis
 from analysis_operator.cluster import callback_files, resources
 from analysis_operator.cluster.api import Api, ApiError
@@ -18,6 +18,8 @@ from analysis_operator.decisions.options import Options
 from analysis_operator.reconciling.neighbourhood import Neighbourhood
 
 DEFAULT_NAMESPACE = "default"
+_NEWEST = 2**62
+"""A version above all that an API server gives."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +46,20 @@ class View:
                 self.store.put(document)
         for module in self.store.modules():
             self.neighbourhood.note(module.key)
+
+    def imagine(self, module: Module) -> None:
+        """Let a module be as it would be, so that its neighbours are those that it would have."""
+        metadata = {
+            "namespace": module.key.namespace,
+            "name": module.key.name,
+            "uid": module.uid,
+            "resourceVersion": str(_NEWEST),
+            "generation": module.generation,
+            "creationTimestamp": module.created_at,
+        }
+        document = {"kind": names.KIND, "metadata": metadata, "spec": module.spec, "status": module.status}
+        self.store.put(document)
+        self.neighbourhood.note(module.key)
 
     async def callback(self, module: Module) -> Callback | None:
         """The file that a module's callback refers to; raises ApiError."""
@@ -98,10 +114,10 @@ async def _awaited(work: Callable[[], Awaitable[int]]) -> int:
     return await work()
 
 
-def key_of(document: dict[str, Any], arguments: argparse.Namespace) -> Key:
-    """Which module a manifest is about."""
+def key_of(document: dict[str, Any], namespace: str | None) -> Key:
+    """Which module a manifest is about; `namespace` is for one that does not say its own."""
     metadata = document.get("metadata") or {}
-    namespace = metadata.get("namespace") or arguments.namespace or DEFAULT_NAMESPACE
+    namespace = metadata.get("namespace") or namespace or DEFAULT_NAMESPACE
     return Key(namespace, str(metadata.get("name", "")))
 
 

@@ -2,11 +2,11 @@
 
 import argparse
 import sys
-from typing import Any
 
 from analysis_module import slots
 from analysis_operator import settings
 from analysis_operator.commands import cluster_view
+from analysis_operator.commands.cluster_view import View
 from analysis_operator.decisions import accepting, fleet
 from analysis_operator.decisions.observed import Observed
 
@@ -44,23 +44,31 @@ async def _run(arguments: argparse.Namespace) -> int:
     options = settings.Settings().options
     async with cluster_view.opened(arguments, options) as view:
         await view.read(arguments.namespace)
-        found = [
-            row
-            for module in sorted(view.store.modules(), key=lambda each: each.key)
-            if arguments.module in (None, module.key.name)
-            for row in _rows(view.observed(module), arguments.station)
-        ]
+        found = located(view, arguments.station, arguments.module)
     if arguments.output == "json":
         print(cluster_view.as_json([dict(zip(map(str.lower, _HEADINGS), row, strict=True)) for row in found]))
     elif found:
-        for line in _table([_HEADINGS, *found]):
-            print(line)
+        print("\n".join(table(found)))
     else:
         print(f"no module runs for {arguments.station}", file=sys.stderr)
     return 0 if found else 1
 
 
-def _rows(observed: Observed, station: str) -> list[tuple[Any, ...]]:
+Row = tuple[str, int, int, str, str, int]
+"""A module, and the slot, shard, pod, state and epoch of a station in it."""
+
+
+def located(view: View, station: str, module: str | None = None) -> list[Row]:
+    """Where a station is, in each module or in those of one name."""
+    return [
+        row
+        for each in sorted(view.store.modules(), key=lambda each: each.key)
+        if module in (None, each.key.name)
+        for row in _rows(view.observed(each), station)
+    ]
+
+
+def _rows(observed: Observed, station: str) -> list[Row]:
     partitioning = accepting.slots_of(observed.module.spec)
     slot = slots.slot_of(station, partitioning)
     for number, shard in fleet.shards_of(observed).items():
@@ -74,8 +82,9 @@ def _rows(observed: Observed, station: str) -> list[tuple[Any, ...]]:
     return []
 
 
-def _table(rows: list[tuple[Any, ...]]) -> list[str]:
-    texts = [[str(cell) for cell in row] for row in rows]
+def table(rows: list[Row]) -> list[str]:
+    """Lines of a table with headings."""
+    texts = [[str(cell) for cell in row] for row in (_HEADINGS, *rows)]
     widths = [max(len(row[column]) for row in texts) for column in range(len(_HEADINGS))]
     return [
         "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

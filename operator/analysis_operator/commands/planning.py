@@ -16,7 +16,7 @@ from analysis_operator.commands import cluster_view
 from analysis_operator.commands.cluster_view import View
 from analysis_operator.decisions import accepting, fleet, partitioning, planning, pods
 from analysis_operator.decisions.accepting import Refused
-from analysis_operator.decisions.observed import Module, Observed
+from analysis_operator.decisions.observed import Key, Module, Observed
 from analysis_operator.decisions.options import Options
 
 EXAMPLES = """examples:
@@ -27,6 +27,8 @@ EXAMPLES = """examples:
 exit codes: 0 nothing would change; 1 something would; 2 the manifest is refused; 3 the cluster cannot be read
 """
 _MOST_STATIONS = 20
+_NOT_YET = "9999-12-31T23:59:59Z"
+"""When a module is made that is not: whatever is there already is older."""
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -60,7 +62,8 @@ async def _run(arguments: argparse.Namespace) -> int:
     async with cluster_view.opened(arguments, options) as view:
         await view.read(arguments.namespace)
         for document in documents:
-            found.append(await _foreseen(view, document, arguments, options))
+            key = cluster_view.key_of(document, arguments.namespace)
+            found.append(await foreseen(view, document, key, options))
     if arguments.output == "json":
         print(cluster_view.as_json([each.to_json() for each in found]))
     else:
@@ -161,19 +164,18 @@ class Foreseen:
         }
 
 
-async def _foreseen(
-    view: View, document: dict[str, Any], arguments: argparse.Namespace, options: Options
-) -> Foreseen:
-    key = cluster_view.key_of(document, arguments)
+async def foreseen(view: View, document: dict[str, Any], key: Key, options: Options) -> Foreseen:
+    """What applying a manifest would do to the module of this key; raises ApiError."""
     live = view.store.module(key)
     wanted = Module(
         key=key,
         uid=live.uid if live else "",
         generation=(live.generation if live else 0) + 1,
-        created_at=live.created_at if live else "",
+        created_at=live.created_at if live else _NOT_YET,
         spec=document["spec"],
         status=live.status if live else {},
     )
+    view.imagine(wanted)
     observed = view.observed(wanted, await view.callback(wanted))
     outcome = accepting.accept(observed, options)
     if isinstance(outcome, Refused):

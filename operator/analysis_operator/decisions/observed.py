@@ -136,8 +136,8 @@ class Callback:
 class Neighbours:
     """What other resources mean for this one; every entry is `namespace/name`, or a topic where it says so.
 
-    `missing` are pairs of a module's name and its output topic that nobody provides; `conflicts` are
-    resources that run, or are older, and use the same group or output topic; `waiting` are providers that do not run.
+    `missing` are pairs of a module's name and its output topic that nobody provides; `conflicts` are pairs of
+    a field and a resource that uses the same and runs, or is older; `waiting` are providers that do not run.
     """
 
     providers: tuple[str, ...] = ()

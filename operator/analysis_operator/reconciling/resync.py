@@ -2,14 +2,14 @@
 
 A watch may die without a word, and one that starts anew says nothing of what was deleted meanwhile. So every
 minute the metadata of all objects are listed; whatever the store still does not know some seconds later was
-missed by its watch, and is fetched. Misses in two comparisons in a row mean that the watch is silent.
+missed by its watch, and is fetched. Misses in two comparisons with no event between mean a silent watch.
 """
 
 import asyncio
 import dataclasses
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from analysis_module import names
@@ -51,18 +51,31 @@ class _Suspect:
 class Resync:
     """Compares the store with the API server; `silent` names the resources whose watch brings nothing."""
 
-    def __init__(self, api: Api, store: Store, namespaces: Namespaces, metrics: OperatorMetrics) -> None:
+    def __init__(
+        self,
+        api: Api,
+        store: Store,
+        namespaces: Namespaces,
+        metrics: OperatorMetrics,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
         self._api = api
         self._store = store
         self._namespaces = namespaces
         self._metrics = metrics
         self._misses: dict[str, int] = {}
-        self.compared_at = time.monotonic()
+        self.compared_at = self._clock()
 
     @property
     def silent(self) -> tuple[str, ...]:
         """Plurals of the resources whose watch seems dead."""
         return tuple(plural for plural, misses in self._misses.items() if misses >= _SILENT_AFTER)
+
+    def heard(self, resource: Resource) -> None:
+        """A watch has brought something."""
+        self._misses.pop(resource.plural, None)
 
     async def fill(self) -> None:
         """List everything, content and all: before this nothing may be decided. Raises ApiError."""
@@ -70,25 +83,25 @@ class Resync:
             for namespace in self._each_namespace():
                 async for document in self._api.list(resource, namespace, selector=_selector(resource)):
                     self._store.put(document)
-        self.compared_at = time.monotonic()
+        self.compared_at = self._clock()
 
     async def refresh(self) -> None:
         """Fetch what the store does not know yet, be it missed or only on its way. Raises ApiError."""
         for resource in resources.WATCHED:
             for place in await self._suspects(resource):
                 await self._mend(resource, place)
-        self.compared_at = time.monotonic()
+        self.compared_at = self._clock()
 
     async def run(self, every_seconds: float) -> None:
         """Compare again and again until cancelled, sooner after one that failed."""
-        due = time.monotonic() + every_seconds
+        due = self._clock() + every_seconds
         while True:
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
-            due = time.monotonic() + every_seconds
+            await asyncio.sleep(max(0.0, due - self._clock()))
+            due = self._clock() + every_seconds
             try:
                 await self.compare()
             except ApiError as error:
-                due = time.monotonic() + min(_RETRY_SECONDS, every_seconds)
+                due = self._clock() + min(_RETRY_SECONDS, every_seconds)
                 log.warning("no comparison with the API server: %s", error)
 
     async def compare(self) -> int:
@@ -102,12 +115,12 @@ class Resync:
             still = [place for place, suspect in listed.items() if suspect.is_unknown_to(known.get(place))]
             found = sum([await self._mend(resource, place) for place in still])
             missed += found
-            self._misses[resource.plural] = self._misses.get(resource.plural, 0) + 1 if found else 0
             if found:
+                self._misses[resource.plural] = self._misses.get(resource.plural, 0) + 1
                 self._metrics.watch_missed.labels(resource.plural).inc(found)
                 log.warning("the watch of %s had missed %s changes", resource.plural, found)
         self._metrics.resyncs.inc()
-        self.compared_at = time.monotonic()
+        self.compared_at = self._clock()
         return missed
 
     async def _suspects(self, resource: Resource) -> dict[Place, _Suspect]:
@@ -130,7 +143,9 @@ class Resync:
     async def _mend(self, resource: Resource, place: Place) -> bool:
         """Make the store know one object as it is now; whether it did not."""
         owner, name = place
-        document = await self._api.get(resource, owner.namespace, name)
+        # By a list: the right to list is needed anyway, that to get is not.
+        found = self._api.list(resource, owner.namespace, selector=_selector(resource), name=name)
+        document = next(iter([each async for each in found]), None)
         changed = document is not None and self._store.put({**document, "kind": resource.kind})
         known = self._store.known(resource.kind).get(place)
         if known is not None and (document is None or document["metadata"]["uid"] != known[0]):

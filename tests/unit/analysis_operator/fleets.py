@@ -168,6 +168,8 @@ class Fleet:
         self.workers: dict[str, Worker] = {}
         self.silent: set[str] = set()
         """Pods whose worker does not answer."""
+        self.said: dict[str, Any] = {}
+        """What every worker says otherwise than one that is well."""
         self.seen: dict[str, Any] = {}
         """Further fields of what is observed, such as neighbours."""
         self._templates: dict[str, str] = {}
@@ -179,7 +181,7 @@ class Fleet:
     def observed(self) -> Observed:
         """The fleet as the operator sees it now."""
         reports = {
-            name: self.workers[name].report(pod.uid, self.now)
+            name: self.workers[name].report(pod.uid, self.now, **self.said)
             for name, pod in self.pods.items()
             if name in self.workers and name not in self.silent
         }
@@ -288,7 +290,7 @@ class Fleet:
         del self.pods[name]
         self.workers.pop(name, None)
 
-    def change_pod(self, shard: int, **changes: Any) -> None:
+    def change_pod(self, shard: int, /, **changes: Any) -> None:
         """Let the pod of a shard be another."""
         pod = self.pod(shard)
         self.pods[pod.name] = dataclasses.replace(pod, **changes)

@@ -40,10 +40,11 @@ def test_a_producer_with_settings_of_its_own_writes_by_them() -> None:
     connector = connections.connector_of(read, connection)
     sink: Any = connector.sink()
     source: Any = connector.source()
-    assert sink._arguments["bootstrap_servers"] == ["out:1"]
-    assert sink._arguments["security_protocol"] == "PLAINTEXT"
-    assert source._arguments["bootstrap_servers"] == ["in:1"]
-    assert source._arguments["security_protocol"] == "SASL_PLAINTEXT"
+    writing, reading = sink._connecting.current(), source._connecting.current()
+    assert writing.sink_arguments()["bootstrap_servers"] == ["out:1"]
+    assert writing.sink_arguments()["security_protocol"] == "PLAINTEXT"
+    assert reading.source_arguments()["bootstrap_servers"] == ["in:1"]
+    assert reading.source_arguments()["security_protocol"] == "SASL_PLAINTEXT"
 
 
 def test_plain_connections_have_no_secrets() -> None:

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import dataclasses
 import gc
 import logging
 import os
@@ -19,7 +20,8 @@ from analysis_worker import VERSION, service
 from analysis_worker.assignments import watching
 from analysis_worker.callbacks.loading import CallbackError
 from analysis_worker.commands import documents
-from analysis_worker.kafka import clients, connecting, ports
+from analysis_worker.engine.records import TopicPartition
+from analysis_worker.kafka import clients, connecting, credentials, ports
 from analysis_worker.observability import http, logs
 from analysis_worker.observability.metrics import WorkerMetrics
 from analysis_worker.settings import Settings
@@ -88,17 +90,18 @@ async def _run(arguments: argparse.Namespace) -> int:
         fmt="json" if observability.log_format is spec.LogFormat.JSON else "text",
     )
     logs.identify(module=assignment.module_spec.module, shard=assignment.shard)
-    connection = connecting.connection_of(
+    secrets = credentials.Credentials(
         assignment.module_spec.kafka, assignment.module_spec.kafka.group_id or assignment.module_spec.module
     )
     registry = CollectorRegistry()
     metrics = WorkerMetrics(registry, module=assignment.module_spec.module, owner=assignment.owner)
     worker = service.Worker(
         assignment,
-        connector_of(connection),
+        dataclasses.replace(connector_of(secrets), secrets=secrets),
         metrics=metrics,
         settings=Settings(
-            commit_interval_seconds=arguments.commit_interval, most_per_poll=connection.max_poll_records
+            commit_interval_seconds=arguments.commit_interval,
+            most_per_poll=secrets.taken.connection.max_poll_records,
         ),
     )
     metrics.watch(worker.report)
@@ -109,12 +112,13 @@ async def _run(arguments: argparse.Namespace) -> int:
         return await _until_told(worker, arguments, path, content)
 
 
-def connector_of(connection: connecting.Connection) -> service.Connector:
-    """Real clients of a connection."""
+def connector_of(known: connecting.Connecting) -> service.Connector:
+    """Real clients, which ask how to connect each time that they do."""
+    begun: dict[TopicPartition, int] = {}
     return service.Connector(
-        source=lambda: clients.KafkaSource(connection),
-        sink=lambda: clients.KafkaSink(connection),
-        topics=lambda: clients.KafkaTopics(connection),
+        source=lambda: clients.KafkaSource(known, begun),
+        sink=lambda: clients.KafkaSink(known),
+        topics=lambda: clients.KafkaTopics(known),
     )
 
 

@@ -99,7 +99,6 @@ class PartitionIntake:
         self.origin = TopicPartition(source.topic, partition)
         self.progress = progress.PartitionProgress(position, slots)
         self.resume: dict[int, int] = {}  # slot -> its first offset not yet done before a restart
-        self.skip: dict[int, int] = {}  # slot -> its first offset that is this reader's to take
         self.held: list[_Coming] = []
         self.restoring = False
         self.caught_up = False
@@ -110,7 +109,7 @@ class PartitionIntake:
     @property
     def guarded(self) -> bool:
         """Whether some slot's records need a look at their offset before they count."""
-        return self.restoring or bool(self.resume) or bool(self.skip)
+        return self.restoring or bool(self.resume) or bool(self.progress.skip)
 
     @property
     def restored(self) -> bool:
@@ -121,7 +120,7 @@ class PartitionIntake:
         """Drop the guards that the position has passed."""
         position = self.progress.position
         self.resume = {slot: offset for slot, offset in self.resume.items() if offset > position}
-        self.skip = {slot: offset for slot, offset in self.skip.items() if offset > position}
+        self.progress.skip = {s: offset for s, offset in self.progress.skip.items() if offset > position}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -141,9 +140,8 @@ def _origin(part: PartitionIntake, record: Record) -> Origin:
     topic = headers.get("stray-topic", b"").decode(errors="replace")
     source = part.source.strayed.get(topic)
     if source is None:
-        raise Refusal(
-            "unknown_stray", f"a stray of topic {topic or 'unknown'}, which the module does not read"
-        )
+        wrong = f"a stray of topic {topic or 'unknown'}, which the module does not read"
+        raise Refusal("unknown_stray", wrong)
     try:
         place = TopicPartition(topic, int(headers["stray-partition"]))
         return Origin(source, place, int(headers["stray-offset"]))
@@ -251,7 +249,7 @@ class Reader:
         # Every shard reads this record; the owner of the slot numbered like the partition reports it.
         slot = part.origin.partition % self.engine.settings.slots
         pending = part.progress.pending.get(slot)
-        done = record.offset < max(part.resume.get(slot, 0), part.skip.get(slot, 0))
+        done = record.offset < max(part.resume.get(slot, 0), part.progress.skip.get(slot, 0))
         if pending is None or done:
             return
         pending.begin(record.offset)
@@ -279,7 +277,7 @@ class Reader:
             return
         if part.source.kind is Kind.STRAYS and slot == coming.origin.partition.partition:
             return  # of a record of many stations, this one's part was taken where it was first written
-        if record.offset < part.skip.get(slot, 0):
+        if record.offset < part.progress.skip.get(slot, 0):
             return
         if part.restoring and station.owned and record.offset >= part.resume.get(slot, 0):
             part.held.append(coming)

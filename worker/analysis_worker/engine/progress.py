@@ -32,17 +32,25 @@ class Pending(dict[int, int]):
 
 
 class PartitionProgress:
-    """The slots' progress in one partition; `position` is the next offset to take."""
+    """The slots' progress in one partition; `position` is the next offset to take.
 
-    __slots__ = ("pending", "position")
+    `skip` tells of slots that another reader takes, or took, beyond that: the first offset to take of each.
+    """
+
+    __slots__ = ("pending", "position", "skip")
 
     def __init__(self, position: int, slots: Iterable[int] = ()) -> None:
         self.position = position
+        self.skip: dict[int, int] = {}
         self.pending: dict[int, Pending] = {slot: Pending() for slot in slots}
+
+    def reached(self, slot: int) -> int:
+        """The next offset of `slot` to take."""
+        return max(self.position, self.skip.get(slot, 0))
 
     def next_offset(self, slot: int) -> int:
         """The first offset of `slot` that a restart would have to take again."""
-        return next(iter(self.pending[slot]), self.position)
+        return next(iter(self.pending[slot]), self.reached(slot))
 
     def lowest(self) -> int:
         """The lowest progress of all slots here."""

@@ -82,34 +82,46 @@ async def _closed(close: Callable[[], Awaitable[None]]) -> None:
 
 
 class KafkaSource:
-    """A consumer with partitions assigned by hand, and the offsets of the group that it is no member of."""
+    """A consumer with partitions assigned by hand, and the offsets of the group that it is no member of.
 
-    def __init__(self, connection: connecting.Connection) -> None:
-        self._arguments = connection.source_arguments()
-        self._seconds = _bound(self._arguments)
-        self._group_id = connection.group_id
+    Sources of one group may share `begun`, as when one takes another's place: see `GroupOffsets`.
+    """
+
+    def __init__(self, known: connecting.Connecting, begun: dict[TopicPartition, int] | None = None) -> None:
+        self._connecting = known
         self._consumer: Any = None
         self._assigned_at = 0.0
         self._group: Any = None
-        self._begun: dict[TopicPartition, int] = {}
+        self._begun = {} if begun is None else begun
 
     async def start(self) -> None:
-        """Connect; raises KafkaUnavailable or KafkaRefused."""
-        consumer = aiokafka.AIOKafkaConsumer(**self._arguments)
+        """Connect, or connect anew; raises KafkaUnavailable or KafkaRefused."""
+        connection = self._connecting.current()
+        arguments = connection.source_arguments()
+        consumer = aiokafka.AIOKafkaConsumer(**arguments)
         with _translated("connect"):
             try:
                 await consumer.start()
             except BaseException as error:
                 await _closed(consumer.stop)
-                await _tell_why(error, self._arguments)
+                await _tell_why(error, arguments)
                 raise
+        former, former_group = self._consumer, self._group
         self._consumer = consumer
-        self._group = group_offsets.GroupOffsets(consumer._client, self._group_id, self._seconds, self._begun)
+        self._group = group_offsets.GroupOffsets(
+            consumer._client, connection.group_id, _bound(arguments), self._begun
+        )
+        await asyncio.shield(self._end(former, former_group))
 
     async def close(self) -> None:
         """Disconnect, within the same bound as a sink."""
-        if self._consumer is not None:
-            consumer, self._consumer = self._consumer, None
+        former, self._consumer = self._consumer, None
+        await asyncio.shield(self._end(former, self._group))
+
+    async def _end(self, consumer: Any, group: Any) -> None:
+        """Whole even if whoever asks for it is cancelled: half-closed clients keep connections."""
+        if consumer is not None:
+            await _closed(group.close)
             await _closed(consumer.stop)
             await _closed(consumer._client.close)  # what a stop that was cut short leaves open
 
@@ -188,20 +200,22 @@ class KafkaSource:
 class KafkaSink:
     """A producer that sends one batch per partition at a time."""
 
-    def __init__(self, connection: connecting.Connection) -> None:
-        self._arguments = connection.sink_arguments()
-        self._seconds = _bound(self._arguments)
+    def __init__(self, known: connecting.Connecting) -> None:
+        self._connecting = known
+        self._seconds = _REQUEST_SECONDS
         self._producer: Any = None
 
     async def start(self) -> None:
         """Connect; raises KafkaUnavailable or KafkaRefused."""
-        producer = aiokafka.AIOKafkaProducer(**self._arguments)
+        arguments = self._connecting.current().sink_arguments()
+        self._seconds = _bound(arguments)
+        producer = aiokafka.AIOKafkaProducer(**arguments)
         with _translated("connect"):
             try:
                 await producer.start()
             except BaseException as error:
                 await _closed(producer.stop)
-                await _tell_why(error, self._arguments)
+                await _tell_why(error, arguments)
                 raise
         self._producer = producer
 
@@ -209,8 +223,11 @@ class KafkaSink:
         """Disconnect within a bound: a broker that is gone must not hold a stop up."""
         if self._producer is not None:
             producer, self._producer = self._producer, None
-            await _closed(producer.stop)
-            await _closed(producer.client.close)
+            await asyncio.shield(self._end(producer))
+
+    async def _end(self, producer: Any) -> None:
+        await _closed(producer.stop)
+        await _closed(producer.client.close)
 
     async def partitions(self, topic: str) -> int:
         """Partition count of a topic."""
@@ -239,8 +256,8 @@ class KafkaSink:
 class KafkaTopics:
     """Creates topics by an admin client that lives as long as one call."""
 
-    def __init__(self, connection: connecting.Connection) -> None:
-        self._arguments = connection.admin_arguments()
+    def __init__(self, known: connecting.Connecting) -> None:
+        self._connecting = known
 
     async def ensure(self, topic: str, *, partitions: int, config: Mapping[str, str]) -> None:
         """Create a topic unless it exists, with up to three replicas.
@@ -279,13 +296,14 @@ class KafkaTopics:
 
     @contextlib.asynccontextmanager
     async def _admin(self) -> AsyncIterator[Any]:
-        admin = AIOKafkaAdminClient(**self._arguments)
+        arguments = self._connecting.current().admin_arguments()
+        admin = AIOKafkaAdminClient(**arguments)
         with _translated("create topics"):
             try:
                 await admin.start()
                 yield admin
             except errors.KafkaConnectionError as error:
-                await _tell_why(error, self._arguments)
+                await _tell_why(error, arguments)
                 raise
             finally:
                 await admin.close()

@@ -11,8 +11,9 @@ import os
 import pathlib
 import ssl
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
+from aiokafka import errors
 from aiokafka.abc import AbstractTokenProvider
 
 from analysis_module import names, spec
@@ -81,6 +82,10 @@ class Connection:
     max_poll_records: int = 2000
     batch_bytes: int = 512 * 1024
 
+    def current(self) -> "Connection":
+        """This one, which never changes: a fixed Connection is Connecting too."""
+        return self
+
     def source_arguments(self) -> dict[str, Any]:
         """Keyword arguments of AIOKafkaConsumer; it joins no group (see `group_offsets`)."""
         return {
@@ -105,6 +110,13 @@ class Connection:
     def admin_arguments(self) -> dict[str, Any]:
         """Keyword arguments of AIOKafkaAdminClient."""
         return {"bootstrap_servers": list(self.bootstrap_servers), **self.security}
+
+
+class Connecting(Protocol):
+    """Who knows how to connect: asked each time that a client does."""
+
+    def current(self) -> Connection:
+        """The connection to make now; raises KafkaUnavailable while there is none."""
 
 
 def connection_of(kafka: spec.Kafka, group_id: str) -> Connection:
@@ -171,6 +183,8 @@ def _told_of(setting: str) -> Iterator[None]:
         yield
     except ssl.SSLError as error:
         raise KafkaSettingsError(f"{setting}: {error.reason or error}; give PEM text that fits") from error
+    except OSError as error:
+        raise KafkaSettingsError(f"{setting}: {error}; mount the secret so that it can be read") from error
 
 
 class _Token(AbstractTokenProvider):  # type: ignore[misc]
@@ -180,26 +194,53 @@ class _Token(AbstractTokenProvider):  # type: ignore[misc]
         self._source = source
 
     async def token(self) -> str:
-        return secret_text(self._source, "kafka.security.token") or ""
+        try:
+            return secret_text(self._source, "kafka.security.token") or ""
+        except KafkaSettingsError as error:  # to aiokafka, which asks, this is a connection that failed
+            raise errors.KafkaConnectionError(str(error)) from error
+
+
+def secret_files(security: spec.Security) -> dict[str, pathlib.Path]:
+    """Setting -> file of each secret in use that is read from one, whether it is there or not."""
+    protocol = security.protocol.value
+    used: dict[str, spec.SecretSource | None] = {}
+    if protocol.endswith("SSL"):
+        used = {"ca": security.ca, "certificate": security.certificate, "privateKey": security.private_key}
+    if protocol.startswith("SASL"):
+        token = security.mechanism is spec.SaslMechanism.OAUTHBEARER
+        texts = {"token": security.token} if token else _login(security)
+        # A variable holds the text itself, which no one can change while the process runs.
+        used |= {name: source for name, source in texts.items() if source and source.env is None}
+    return {f"kafka.security.{name}": _file(source) for name, source in used.items() if source is not None}
+
+
+def _login(security: spec.Security) -> dict[str, spec.SecretSource | None]:
+    return {"username": security.username, "password": security.password}
 
 
 def secret_path(source: spec.SecretSource | None, setting: str) -> pathlib.Path | None:
     """The file that holds a secret; raises KafkaSettingsError if it is not there."""
     if source is None:
         return None
-    if source.env is not None:
-        path = pathlib.Path(os.environ.get(source.env, ""))
-    elif source.file is not None:
-        path = pathlib.Path(source.file)
-    else:
-        path = pathlib.Path(names.secret_path(source.secret_name or "", source.key or ""))
+    path = _file(source)
     if not path.is_file():
         raise KafkaSettingsError(f"{setting}: no file {path}; mount the secret there, or name another")
     return path
 
 
+def _file(source: spec.SecretSource) -> pathlib.Path:
+    if source.env is not None:
+        return pathlib.Path(os.environ.get(source.env, ""))
+    if source.file is not None:
+        return pathlib.Path(source.file)
+    return pathlib.Path(names.secret_path(source.secret_name or "", source.key or ""))
+
+
 def secret_text(source: spec.SecretSource | None, setting: str) -> str | None:
-    """A secret's text, without the line end that editors add; raises KafkaSettingsError if it is missing."""
+    """A secret's text, without the line end that editors add.
+
+    Raises KafkaSettingsError if it is missing, cannot be read or is no text; never with a part of it.
+    """
     if source is None:
         return None
     if source.env is not None:
@@ -208,4 +249,11 @@ def secret_text(source: spec.SecretSource | None, setting: str) -> str | None:
             raise KafkaSettingsError(f"{setting}: the environment has no {source.env}; set it")
         return text
     path = secret_path(source, setting)
-    return path.read_text(encoding="utf-8").rstrip("\r\n") if path else None
+    if path is None:
+        return None
+    try:
+        return path.read_text(encoding="utf-8").rstrip("\r\n")
+    except OSError as error:
+        raise KafkaSettingsError(f"{setting}: {error}; mount the secret so that it can be read") from error
+    except UnicodeDecodeError:  # it holds what was read: it must not be seen in a traceback
+        raise KafkaSettingsError(f"{setting}: {path} is not UTF-8 text; write it anew") from None

@@ -31,7 +31,8 @@ class GroupOffsets:
     """Offsets of one group, by the connections of an aiokafka client.
 
     Both calls try again while the group has no coordinator, up to `seconds`: they raise aiokafka's errors,
-    or TimeoutError. `begun` keeps what `committed` found, for commits to carry on.
+    or TimeoutError. They are made one at a time. `begun` keeps what `committed` found, for commits to carry
+    on.
     """
 
     def __init__(self, client: Any, group_id: str, seconds: float, begun: dict[TopicPartition, int]) -> None:
@@ -40,6 +41,14 @@ class GroupOffsets:
         self._group_id = group_id
         self._seconds = seconds
         self._coordinator: int | None = None
+        self._busy = asyncio.Lock()
+        self._closed = False
+
+    async def close(self) -> None:
+        """Let the call under way end, and make no other: it would open the client's connections again."""
+        self._closed = True
+        async with self._busy:
+            pass
 
     async def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """Where the group stood before any worker committed; partitions without an offset are left out."""
@@ -84,8 +93,8 @@ class GroupOffsets:
         return await self._client.send(self._coordinator, request, group=ConnectionGroup.COORDINATION)
 
     async def _retried(self, attempt: Callable[[], Awaitable[Any]]) -> Any:
-        async with asyncio.timeout(self._seconds):
-            while True:
+        async with asyncio.timeout(self._seconds), self._busy:
+            while not self._closed:
                 try:
                     return await attempt()
                 except errors.KafkaError as error:
@@ -93,6 +102,7 @@ class GroupOffsets:
                     if not error.retriable:
                         raise
                 await asyncio.sleep(_PAUSE_SECONDS)
+        raise errors.KafkaConnectionError("this client is closed")
 
 
 def _before_workers(offset: int, metadata: str | None) -> int | None:

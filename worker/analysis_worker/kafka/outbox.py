@@ -7,12 +7,13 @@ producer, so an output is written at least once.
 
 import asyncio
 import collections
+import contextlib
 import functools
 import itertools
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from analysis_worker.kafka import partitioning, ports
 
@@ -55,6 +56,8 @@ class Outbox:
         self._make_sink = make_sink
         self._refused = refused
         self._sink: ports.Sink | None = None
+        self._uses: collections.Counter[ports.Sink] = collections.Counter()
+        self._former: dict[ports.Sink, asyncio.Event] = {}  # replaced; set once nothing is under way by it
         self._connecting = asyncio.Lock()
         self._lanes: dict[tuple[str, int], _Lane] = {}
         self._counts: dict[str, int] = {}
@@ -79,6 +82,40 @@ class Outbox:
         """Whether there is a producer, and what is pending moves."""
         stuck = self.pending and time.monotonic() - self._moved_at > _STUCK_SECONDS
         return self._sink is not None and not stuck
+
+    def renew(self, sink: ports.Sink) -> asyncio.Event:
+        """Send by this producer, which is connected, from the next batches on; set once the former has ended.
+
+        What that has under way is acknowledged before it is closed, so nothing is sent twice.
+        """
+        former, self._sink = self._sink, sink
+        ended = asyncio.Event()
+        if former is None:
+            ended.set()
+        else:
+            self._former[former] = asyncio.Event()
+            if not self._uses[former]:
+                self._former[former].set()
+            self._spawn(self._retire(former, ended))
+        return ended
+
+    async def _retire(self, former: ports.Sink, ended: asyncio.Event) -> None:
+        await self._former[former].wait()
+        await former.close()
+        del self._former[former]
+        ended.set()
+
+    @contextlib.contextmanager
+    def _using(self, sink: ports.Sink) -> Iterator[ports.Sink]:
+        self._uses[sink] += 1
+        try:
+            yield sink
+        finally:
+            self._uses[sink] -= 1
+            if not self._uses[sink]:
+                del self._uses[sink]
+                if sink in self._former:
+                    self._former[sink].set()
 
     def put(self, message: ports.Message, acknowledged: Acknowledged) -> None:
         """Send a message after all that were put before it for the same partition."""
@@ -120,7 +157,8 @@ class Outbox:
         pause = _FIRST_PAUSE_SECONDS
         while topic not in self._counts:
             try:
-                self._counts[topic] = await (await self._connected()).partitions(topic)
+                with self._using(await self._connected()) as sink:
+                    self._counts[topic] = await sink.partitions(topic)
             except (ports.KafkaUnavailable, ports.KafkaRefused) as error:
                 log.warning("topic %s cannot be written yet, create it or permit it: %s", topic, error)
                 pause = await self._paused(pause)
@@ -155,7 +193,8 @@ class Outbox:
         except ports.KafkaRefused as error:  # wrong credentials can be put right while outputs wait
             raise ports.KafkaUnavailable(str(error)) from error
         try:
-            return await sink.send(topic, partition, messages)
+            with self._using(sink):
+                return await sink.send(topic, partition, messages)
         except ports.KafkaRefused:
             raise
         except Exception as error:
@@ -181,8 +220,11 @@ class Outbox:
             if self._sink is None:
                 sink = self._make_sink()
                 await sink.start()
-                self._sink = sink
-                self._reconnected()
+                if self._sink is None:
+                    self._sink = sink
+                    self._reconnected()
+                else:  # renewed meanwhile
+                    await sink.close()
             return self._sink
 
     async def _give_up(self, failed: ports.Sink) -> None:
@@ -216,6 +258,6 @@ class Outbox:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._sink is not None:
-            await self._sink.close()
+        for sink in filter(None, (self._sink, *self._former)):
+            await sink.close()
         self._sink = None

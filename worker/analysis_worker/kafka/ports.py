@@ -41,7 +41,7 @@ class Source(Protocol):
     """Reads partitions from given offsets; no consumer group takes part."""
 
     async def start(self) -> None:
-        """Connect."""
+        """Connect; one that is connected does so anew, to be assigned again, or stays as it was."""
 
     async def close(self) -> None:
         """Disconnect."""

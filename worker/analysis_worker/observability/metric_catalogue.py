@@ -140,6 +140,11 @@ LAST_POLL_AGE = _gauge("last_poll_age_seconds", "Time since the last poll of Kaf
 CONSUMER_CONNECTED = _gauge("consumer_connected", "1 while the consumer is connected to Kafka.")
 PRODUCER_CONNECTED = _gauge("producer_connected", "1 while the producer is connected to Kafka.")
 RECONNECTS = _counter("reconnects_total", "Connections to Kafka made anew.", "client")
+CREDENTIALS = _counter(
+    "credentials_changes_total",
+    "Changed secrets that were taken over, and attempts that were refused.",
+    "result",
+)
 SLOTS = _gauge("slots", "Slots that are owned, being restored, and let go.", "state")
 CONFIG_INFO = _info("config_info", "The configuration that runs.", "hash", "epoch")
 CONFIG_LAGGING = _gauge("config_lagging", "1 while the configuration asked for is not the one that runs.")

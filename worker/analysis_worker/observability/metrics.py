@@ -63,6 +63,9 @@ class WorkerMetrics(Collector):
         self._reconnects = self._tally(metric.RECONNECTS)
         for client in ("consumer", "producer"):
             self._reconnects.add(0, client)
+        self._credentials = self._tally(metric.CREDENTIALS)
+        for result in ("taken", "refused"):
+            self._credentials.add(0, result)
 
     def _tally(self, description: metric.Description, *, most: int = 10_000) -> tallies.Tally:
         tally = tallies.Tally(description, most=most)
@@ -150,6 +153,10 @@ class WorkerMetrics(Collector):
     def reconnected(self, client: str) -> None:
         """A client, `consumer` or `producer`, had to connect to Kafka anew."""
         self._reconnects.add(1, client)
+
+    def credentials_changed(self, result: str) -> None:
+        """Secrets in files have changed: they are `taken`, or `refused` for now."""
+        self._credentials.add(1, result)
 
     def config_refused(self) -> None:
         """A configuration was wrong and the one before stays."""

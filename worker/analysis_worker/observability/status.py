@@ -81,7 +81,8 @@ class WorkerStatus:
     `releasing_slots` are no longer owned, but callbacks or outputs of theirs are still under way. `held` are
     records kept back while windows are restored, `restore_progress` is 0 to 1, `misaligned_topics` are
     Aligned ones read as Filtered for the number of their partitions, `explain` is one sentence for people on
-    what the worker is doing or waiting for.
+    what the worker is doing or waiting for. `credentials_at` is when the secrets in use were taken over, None
+    without any in a file; `credentials_refused` says, without a part of them, why newer ones are not used.
     """
 
     module: str
@@ -111,6 +112,8 @@ class WorkerStatus:
     restore_progress: float = 0.0
     missing_topics: tuple[str, ...] = ()
     misaligned_topics: tuple[str, ...] = ()
+    credentials_at: float | None = None
+    credentials_refused: tuple[str, ...] = ()
     topics: tuple[TopicStatus, ...] = ()
     partitions: tuple[PartitionStatus, ...] = ()
     explain: str = ""

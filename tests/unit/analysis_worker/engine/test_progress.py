@@ -24,6 +24,16 @@ def test_progress_stops_at_the_first_unfinished_offset_of_the_slot() -> None:
     assert made.next_offset(0) == 10
 
 
+def test_a_slot_that_another_reader_brought_further_is_done_that_far() -> None:
+    made = progress.PartitionProgress(5, [0, 1])
+    made.skip = {1: 8}
+    assert (made.next_offset(0), made.next_offset(1), made.lowest()) == (5, 8, 5)
+    made.pending[1].begin(6)
+    assert (made.reached(1), made.next_offset(1)) == (8, 6)
+    made.position = 9
+    assert made.reached(1) == 9
+
+
 def test_an_offset_with_several_outputs_is_done_with_the_last_of_them() -> None:
     pending = progress.Pending()
     for _ in range(3):

@@ -2,9 +2,11 @@
 
 import pathlib
 import ssl
+import traceback
 from typing import Any
 
 import pytest
+from aiokafka import errors
 
 from analysis_module import names, reading, spec
 from analysis_worker.kafka import connecting
@@ -167,6 +169,77 @@ async def test_a_bearer_token_is_read_anew_each_time_it_is_asked_for(tmp_path: p
     assert await provider.token() == "first"
     file.write_text("second", encoding="utf-8")
     assert await provider.token() == "second"
+
+
+async def test_a_bearer_token_that_is_gone_is_a_connection_that_fails_and_named(
+    tmp_path: pathlib.Path,
+) -> None:
+    file = tmp_path / "token"
+    file.write_text("first", encoding="utf-8")
+    security = {"protocol": "SASL_SSL", "mechanism": "OAUTHBEARER", "token": {"file": str(file)}}
+    provider = connection(security=security).security["sasl_oauth_token_provider"]
+    file.unlink()
+    with pytest.raises(errors.KafkaConnectionError, match=r"kafka\.security\.token: no file"):
+        await provider.token()
+
+
+def test_a_secret_that_is_no_text_is_named_and_no_part_of_it_shown(tmp_path: pathlib.Path) -> None:
+    security = sasl(tmp_path)
+    (tmp_path / "password").write_bytes(b"the-pass\xffword")
+    with pytest.raises(KafkaSettingsError, match=r"kafka\.security\.password: .* is not UTF-8") as raised:
+        connection(security=security)
+    assert "the-pass" not in "".join(traceback.format_exception(raised.value))
+
+
+def test_a_secret_that_cannot_be_read_is_named(tmp_path: pathlib.Path) -> None:
+    unreadable = "/proc/self/mem"  # even for the superuser: there is nothing at its beginning
+    with pytest.raises(KafkaSettingsError, match=r"kafka\.security\.username: .*mount the secret"):
+        connection(security=sasl(tmp_path, username={"file": unreadable}))
+
+
+# -- which files ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("protocol", "mechanism", "used"),
+    [
+        ("PLAINTEXT", None, set()),
+        ("SSL", None, {"ca", "certificate", "privateKey"}),
+        ("SASL_PLAINTEXT", "PLAIN", {"username", "password"}),
+        ("SASL_SSL", "SCRAM-SHA-512", {"username", "password", "ca", "certificate", "privateKey"}),
+        ("SASL_PLAINTEXT", "OAUTHBEARER", {"token"}),
+    ],
+)
+def test_the_files_of_secrets_are_those_that_the_protocol_and_mechanism_use(
+    protocol: str, mechanism: str | None, used: set[str]
+) -> None:
+    security = spec.Security(
+        protocol=spec.SecurityProtocol(protocol),
+        mechanism=spec.SaslMechanism(mechanism) if mechanism else None,
+        username=spec.SecretSource(file="/secrets/username"),
+        password=spec.SecretSource(file="/secrets/password"),
+        token=spec.SecretSource(file="/secrets/token"),
+        ca=spec.SecretSource(file="/secrets/ca"),
+        certificate=spec.SecretSource(file="/secrets/certificate"),
+        private_key=spec.SecretSource(file="/secrets/privateKey"),
+    )
+    files = connecting.secret_files(security)
+    assert files == {f"kafka.security.{name}": pathlib.Path(f"/secrets/{name}") for name in used}
+
+
+def test_a_text_in_a_variable_has_no_file_but_a_path_in_one_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CA_PATH", "/secrets/ca.pem")
+    security = spec.Security(
+        protocol=spec.SecurityProtocol.SASL_SSL,
+        mechanism=spec.SaslMechanism.PLAIN,
+        username=spec.SecretSource(env="USER_NAME"),
+        password=spec.SecretSource(secret_name="login", key="password"),
+        ca=spec.SecretSource(env="CA_PATH"),
+    )
+    assert connecting.secret_files(security) == {
+        "kafka.security.password": pathlib.Path(names.secret_path("login", "password")),
+        "kafka.security.ca": pathlib.Path("/secrets/ca.pem"),
+    }
 
 
 # -- TLS --------------------------------------------------------------------------------------------

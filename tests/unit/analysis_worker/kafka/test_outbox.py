@@ -249,3 +249,80 @@ async def test_a_start_without_brokers_is_unavailable() -> None:
     with pytest.raises(ports.KafkaUnavailable):
         await made.box.start()
     assert not made.box.connected
+
+
+# -- another producer -------------------------------------------------------------------------------
+
+
+async def test_another_producer_sends_what_comes_once_the_former_has_ended_its_batch() -> None:
+    made = Box()
+    await made.box.start()
+    gate = made.kafka.hold("sink.send")
+    made.put_numbers(1, 200)
+    await until(lambda: made.kafka.calls["sink.send"] == 1, "a batch is under way")
+    fresh = made.kafka.sink()
+    await fresh.start()
+    ended = made.box.renew(fresh)
+    made.put_numbers(201, 400)
+    await asyncio.sleep(0)
+    assert not ended.is_set(), "while a batch of the former one is under way"
+    gate.set()
+    assert await made.box.flush(5)
+    async with asyncio.timeout(5):
+        await ended.wait()
+    assert made.written() == list(range(1, 401))
+    assert made.kafka.calls["sink.start"] == 2
+    assert made.reconnects == 0
+    await made.box.close()
+
+
+async def test_a_producer_made_after_a_failure_gives_way_to_one_that_has_come_meanwhile() -> None:
+    made = Box()
+    await made.box.start()
+    made.kafka.fail_next(1, "sink.send")
+    fresh = made.kafka.sink()
+    await fresh.start()
+    gate = made.kafka.hold("sink.start")
+    made.put_numbers(1, 100)
+    await until(lambda: made.kafka.calls["sink.start"] == 3, "another one is being made")
+    ended = made.box.renew(fresh)
+    assert ended.is_set(), "there is no former one to end"
+    gate.set()
+    assert await made.box.flush(5)
+    assert made.written() == list(range(1, 101))
+    assert made.reconnects == 0
+    await made.box.close()
+
+
+async def test_a_batch_of_the_former_producer_that_fails_is_sent_by_the_other_one() -> None:
+    made = Box()
+    await made.box.start()
+    gate = made.kafka.hold("sink.send")
+    made.kafka.fail_next(1, "sink.send")
+    made.put_numbers(1, 100)
+    await until(lambda: made.kafka.calls["sink.send"] == 1, "a batch is under way")
+    fresh = made.kafka.sink()
+    await fresh.start()
+    ended = made.box.renew(fresh)
+    gate.set()
+    assert await made.box.flush(5)
+    assert ended.is_set()
+    assert made.written() == list(range(1, 101))
+    assert made.kafka.calls["sink.start"] == 2
+    await made.box.close()
+
+
+async def test_a_close_ends_the_former_producer_whatever_it_has_under_way() -> None:
+    made = Box()
+    await made.box.start()
+    made.kafka.hold("sink.send")
+    made.put_numbers(1, 100)
+    await until(lambda: made.kafka.calls["sink.send"] == 1, "a batch is under way")
+    former, fresh = made.box._sink, made.kafka.sink()
+    assert former is not None
+    await fresh.start()
+    made.box.renew(fresh)
+    await made.box.close()
+    for sink in (former, fresh):
+        with pytest.raises(ports.KafkaUnavailable, match="closed"):
+            await sink.partitions(TOPIC)

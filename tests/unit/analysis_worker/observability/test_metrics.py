@@ -37,6 +37,7 @@ def count_all(counted: metrics.WorkerMetrics) -> None:
     counted.dead_lettered("invalid_json", 5)
     counted.committed()
     counted.reconnected("consumer")
+    counted.credentials_changed("taken")
     counted.config_refused()
     counted.stations.limit(per_station_series=True, max_station_series=1)
     counted.stations.consumed("S1", 3)
@@ -69,6 +70,8 @@ def count_all(counted: metrics.WorkerMetrics) -> None:
         ("data_analysis_commits_total", {}, 1),
         ("data_analysis_reconnects_total", {"client": "consumer"}, 1),
         ("data_analysis_reconnects_total", {"client": "producer"}, 0),
+        ("data_analysis_credentials_changes_total", {"result": "taken"}, 1),
+        ("data_analysis_credentials_changes_total", {"result": "refused"}, 0),
         ("data_analysis_config_refused_total", {}, 1),
         ("data_analysis_station_errors_total", {"station": "S1"}, 1),
         ("data_analysis_worker_info", {"module": "load_prediction", "owner": "load-prediction-0"}, 1),

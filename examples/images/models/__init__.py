@@ -1,0 +1,1 @@
+"""A user's own models, as a package in the workers' image."""
