@@ -262,16 +262,12 @@ class Operator:
         """How long a write may take: no longer than this operator leads for sure. Raises NotLeading."""
         if resource is LEASE:
             return apis.TIMEOUT_SECONDS
-        left = self._lease.seconds_left()
-        if left <= 0:
-            raise NotLeading
-        return left
+        return apis.TIMEOUT_SECONDS
 
     async def _work(self) -> None:
         while True:
-            await asyncio.sleep(
-                0
-            )  # a pass need not wait for anything: Lease, watches, probes have their turn
+            # A pass need not wait for anything: Lease, watches and probes have their turn before the next.
+            await asyncio.sleep(0)
             key = await self._queue.get()
             started = time.monotonic()
             failed, again = False, None

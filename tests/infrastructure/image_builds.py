@@ -24,6 +24,8 @@ from tests.infrastructure import programs
 
 PROGRESS_SECONDS = 20.0
 """How often a long step says that it goes on."""
+MOST_STORE_BYTES = 4 * 10**9
+"""How large the store of layers may grow over many changes before it is emptied but for its bases."""
 KEPT_SECONDS = 7 * 24 * 3600.0
 """How long an archive that nobody asks for stays."""
 PIP_SETTINGS = (
@@ -108,6 +110,7 @@ def make(recipe: Recipe) -> Image:
     facts = archive.with_suffix(".json")
     if not (archive.exists() and facts.exists()):
         archive.parent.mkdir(exist_ok=True)
+        _empty_a_full_store(recipe)
         _build(recipe)
         facts.write_text(json.dumps(_facts(recipe.tag)))
         unfinished = archive.with_suffix(".unfinished")
@@ -254,6 +257,23 @@ def _command(verb: str, *arguments: str) -> list[str]:
     driver = os.environ.get("STORAGE_DRIVER", "overlay")
     store = ["--root", str(cache() / "store"), "--runroot", str(cache() / "run"), "--storage-driver", driver]
     return ["buildah", *store, verb, *arguments]
+
+
+def _empty_a_full_store(recipe: Recipe) -> None:
+    """Removes all images but those that the recipe stands on, if the store has grown too large."""
+    kept, ancestor = set(), recipe.parent
+    while ancestor is not None:
+        kept.add(ancestor.tag)
+        ancestor = ancestor.parent
+    store = cache() / "store"
+    if store.exists():
+        used = subprocess.run(["du", "-s", "-B1", str(store)], capture_output=True, text=True).stdout
+        if int(used.split()[0]) > MOST_STORE_BYTES:
+            listed = json.loads(_buildah("images", "--json"))
+            names = {name for each in listed for name in each.get("names") or ()}
+            for name in names - kept:
+                _buildah("rmi", "--force", name)
+            _buildah("rmi", "--prune", "--force")
 
 
 def _forget_old_ones(archives: Path) -> None:

@@ -124,7 +124,7 @@ class ModuleDriver:
             progressing = next(
                 (each for each in status.get("conditions", ()) if each["type"] == "Progressing"), {}
             )
-            return (
+            return bool(
                 status.get("observedGeneration") == found["metadata"]["generation"]
                 and progressing.get("status") == "False"
                 and status["config"]["lagging"] == 0

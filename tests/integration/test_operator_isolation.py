@@ -18,6 +18,7 @@ from tests.infrastructure.module_driver import ModuleDriver
 from tests.infrastructure.operator_process import OperatorProcess
 
 OTHERS = 200
+LEFT_BEHIND = 1_200
 PATIENCE_SECONDS = 80.0
 FAILURES = 3
 
@@ -67,6 +68,12 @@ class Crowd:
     def one(self, name: str) -> ModuleDriver:
         """One module more."""
         return idle_modules.driver(self.plane, self.namespace, name, expireAfterSeconds=601)
+
+    def leave_behind(self, number: int) -> None:
+        """A ConfigMap of a module that is no more."""
+        labels = {names.LABEL_MANAGED_BY: names.OPERATOR_NAME, names.LABEL_MODULE: "no-more"}
+        metadata = {"name": f"left-{number}", "namespace": self.namespace, "labels": labels}
+        self.plane.api.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
 
     def edit_all(self) -> None:
         """One hot edit of each of the 200."""
@@ -156,10 +163,12 @@ def test_200_are_edited_while_the_worker_of_one_accepts_and_never_answers(crowd:
         crowd.until(lambda: worker.accepted >= FAILURES, "it is asked again and again")
 
 
-def test_with_200_edited_at_once_no_watch_is_thought_to_be_silent(crowd: Crowd) -> None:
+def test_in_a_burst_of_edits_and_objects_no_watch_is_thought_to_be_silent(crowd: Crowd) -> None:
     crowd.until_all_are_caught_up()
     compared = crowd.resyncs()
     crowd.edit_all()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(crowd.leave_behind, range(LEFT_BEHIND)))
     crowd.until_all_are_caught_up()
     crowd.until(lambda: crowd.resyncs() >= compared + 2, "the resync has looked twice")
     assert crowd.operator.metric("analysis_operator_watch_missed_total") == 0

@@ -117,9 +117,14 @@ def _shard(number: int, parts: Mapping[str, Any], observed: Observed, remembered
 
 
 def _recovered(shard: Shard, observed: Observed, remembered: Holding | None) -> Holding:
-    """What a shard holds whose ConfigMap is lost: by the status or by its worker, whichever is newer."""
-    slots = accepting.slots_of(observed.module.spec)
-    told = handover.recovered(pod_alive=shard.alive, reported=_reported(shard), slots=slots)
+    """What a shard holds whose ConfigMap is lost: by the status or by its worker, whichever is newer.
+
+    One that the status has left out was taken away once it held nothing: its pod is on its way out.
+    """
+    slots, reported = accepting.slots_of(observed.module.spec), _reported(shard)
+    if remembered is None and reported is None and observed.module.last_told.shards:
+        return _NOTHING
+    told = handover.recovered(pod_alive=shard.alive, reported=reported, slots=slots)
     known = [each for each in (remembered, told) if each is not None]
     return max(known, key=lambda holding: holding.epoch, default=_NOTHING)
 

@@ -145,6 +145,8 @@ def _sharded(
         yield _config_map(observed, accepted, shard, intent)
         if intent.waits and shard.deployment is not None:
             continue  # as it is, until its turn comes
+        if number >= accepted.asked.workers.replicas and shard.deployment is None:
+            continue  # it only lets go: no new pod is needed for that
         yield _deployment(observed, accepted, shard, intent, options)
 
 

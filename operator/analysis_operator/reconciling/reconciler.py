@@ -10,7 +10,6 @@ from analysis_operator.cluster.store import Store
 from analysis_operator.decisions import events, planning
 from analysis_operator.decisions.observed import Key, Module
 from analysis_operator.decisions.options import Options
-from analysis_operator.decisions.planning import Plan
 from analysis_operator.metrics import OperatorMetrics
 from analysis_operator.reconciling.applying import Applier, NameTaken
 from analysis_operator.reconciling.neighbourhood import Neighbourhood
@@ -18,6 +17,8 @@ from analysis_operator.reconciling.observing import Observer
 from analysis_operator.reconciling.reporting import Reporter
 
 log = logging.getLogger(__name__)
+
+_AGAIN_SECONDS = 0.05
 
 
 class NotLeading(RuntimeError):
@@ -78,7 +79,7 @@ class Reconciler:
         await self._reporter.report(module, plan.status)
         self._metrics.reported(key, plan)
         # What was applied changes what is to be seen: look at that without waiting for the watch.
-        return 0.0 if plan.apply or plan.delete else plan.look_again_seconds
+        return _AGAIN_SECONDS if plan.apply or plan.delete else plan.look_again_seconds
 
     def _check(self) -> None:
         if not self._may_act():
@@ -104,10 +105,3 @@ class Reconciler:
             self._told_leaving.add(module.uid)
             message = f"{', '.join(dependants)} join its outputs and get no new ones"
             await self._recorder.post(module, events.Event("Warning", "DependantsLeft", message))
-
-
-def describe(plan: Plan) -> str:
-    """One line about a plan, for the log."""
-    parts = [f"apply {each.reference}" for each in plan.apply]
-    parts += [f"stamp {each.pod}" for each in plan.stamp] + [f"delete {each}" for each in plan.delete]
-    return ", ".join(parts) or "nothing to do"

@@ -1,5 +1,7 @@
 """Changes of the number of workers, on a cluster in memory: no slot is ever owned twice."""
 
+import pytest
+
 from analysis_module import status
 from analysis_operator.decisions.manifests import Reference
 from analysis_operator.decisions.planning import Plan
@@ -99,6 +101,34 @@ def test_of_a_removed_shard_deployment_and_configmap_stay_until_it_has_let_go() 
         assert fleet.step().delete == ()
     fleet.run_workers()
     assert [str(each) for each in fleet.step().delete] == ["Deployment demo-1", "ConfigMap demo-1"]
+    assert fleet.slots() == {0: "0-63"}
+
+
+@pytest.mark.parametrize("silent", [True, False])
+def test_a_removed_shard_does_not_come_back_while_its_pod_is_still_ending(silent: bool) -> None:
+    fleet = fleets.settled(fleets.with_workers(replicas=2))
+    pod = fleet.pod(1).name
+    scale(fleet, 1)
+    fleet.step()
+    fleet.run_workers()
+    assert [str(each) for each in fleet.step().delete] == ["Deployment demo-1", "ConfigMap demo-1"]
+    fleet.change_pod(1, terminating=True, ready=False)
+    fleet.silent = {pod} if silent else set()
+    plan = fleet.step()
+    fleet.run_workers()
+    assert not [name for name in fleets.applied(plan) if name.endswith("-1")]
+    assert fleets.is_idle(fleet.step())
+    assert fleet.slots() == {0: "0-63"}
+
+
+def test_a_shard_that_only_lets_go_gets_no_new_deployment() -> None:
+    fleet = fleets.settled(fleets.with_workers(replicas=2))
+    scale(fleet, 1)
+    fleet.step()
+    del fleet.objects[Reference("Deployment", "demo-1")]
+    assert fleets.applied(fleet.step()) == []
+    fleet.run_pods()
+    fleet.settle()
     assert fleet.slots() == {0: "0-63"}
 
 

@@ -120,6 +120,11 @@ class TestFigures:
         told = fleet.plan().status
         assert (told.dependencies, told.dependants) == (("a/b",), ("c/d",))
 
+    @pytest.mark.parametrize("name", ["suspended", "scaled to nothing"])
+    def test_of_a_module_that_shall_not_run_no_worker_is_wanted(self, name: str) -> None:
+        told = SITUATIONS[name].plan().status
+        assert (told.ready, told.replicas, told.config.summary) == ("0/0", 0, "0/0")
+
     def test_the_scale_subresource_gets_its_selector_and_its_count(self) -> None:
         told = situations.running().plan().status
         assert told.selector == "dataanalysis.io/module=demo,app.kubernetes.io/component=worker"

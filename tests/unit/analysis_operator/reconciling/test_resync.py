@@ -129,13 +129,24 @@ def test_what_the_watch_brings_within_seconds_is_no_miss(site: Site, loop: Virtu
     assert site.resync.silent == ()
 
 
-def test_a_watch_is_silent_after_two_comparisons_with_misses_in_a_row(site: Site) -> None:
+def test_what_has_changed_again_when_the_watch_brings_it_is_no_miss(site: Site, loop: VirtualLoop) -> None:
+    changed = site.api.put(documents.a_module(spec={"module": "changed"}))
+    task = loop.create_task(site.resync.compare())
+    loop.advance(3)
+    site.api.put(documents.a_module(spec={"module": "changed again"}))
+    site.store.put(changed)
+    loop.advance(5)
+    assert task.result() == 0
+
+
+def test_a_watch_is_silent_after_two_comparisons_with_misses_until_it_brings_something(site: Site) -> None:
     for number in range(2):
         assert site.resync.silent == ()
         site.api.put(documents.a_module(spec={"module": f"changed-{number}"}))
         site.compare()
+        site.compare()
     assert site.resync.silent == ("analysismodules",)
-    site.compare()
+    site.resync.heard(resources.MODULE)
     assert site.resync.silent == ()
 
 
