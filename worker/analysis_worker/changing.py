@@ -23,6 +23,14 @@ def check(old: assignments.Assignment, new: assignments.Assignment) -> None:
             raise ChangeRefused(f"{path}: a change of it is {change.name.lower()}; restart the worker for it")
 
 
+def with_slots(old: assignments.Assignment, new: assignments.Assignment) -> assignments.Assignment:
+    """The old Assignment with the slots of one whose config is refused; as it was if they do not fit."""
+    same_slots = new.module_spec.partitioning.slots == old.module_spec.partitioning.slots
+    if new.epoch < old.epoch or new.owner != old.owner or not same_slots:
+        return old
+    return dataclasses.replace(old, epoch=new.epoch, slots=new.slots, shard=new.shard, shards=new.shards)
+
+
 def is_other_callback(new: spec.Callback, old: spec.Callback) -> bool:
     """Whether the callback itself has changed, not only how it is called."""
     how = {"timeout_seconds", "concurrency", "input_format"}

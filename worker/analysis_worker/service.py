@@ -263,7 +263,10 @@ class Worker:
     # -- changes ------------------------------------------------------------------------------------
 
     async def apply(self, assignment: assignments.Assignment) -> None:
-        """Take a new Assignment over while running; raises ChangeRefused, and then all stays as it was."""
+        """Take a new Assignment over while running; raises ChangeRefused, and then the config stays.
+
+        Its slots are taken over even then: a bad edit must not hold a hand-over up.
+        """
         async with self._applying:
             self.desired_hash = assignment.config_hash
             try:
@@ -272,17 +275,21 @@ class Worker:
                     await self._reconfigure(assignment.module_spec)
             except (changing.ChangeRefused, loading.CallbackError, ValueError) as error:
                 self.refuse(error)
+                await self._move(changing.with_slots(self.assignment, assignment))
                 raise
-            lost = self.assignment.slots - assignment.slots
-            gained = assignment.slots - self.assignment.slots
-            self.assignment, self.releasing_slots = assignment, tuple(sorted(lost))
-            self.committer.epoch = assignment.epoch
             self.refused, self.applied_at = (), time.time()
-            if lost:
-                await self._lose(lost)
-            if gained:
-                await self._gain(gained)
-            self.report.refresh()
+            await self._move(assignment)
+
+    async def _move(self, assignment: assignments.Assignment) -> None:
+        lost = self.assignment.slots - assignment.slots
+        gained = assignment.slots - self.assignment.slots
+        self.assignment, self.releasing_slots = assignment, tuple(sorted(lost))
+        self.committer.epoch = assignment.epoch
+        if lost:
+            await self._lose(lost)
+        if gained:
+            await self._gain(gained)
+        self.report.refresh()
 
     def refuse(self, error: Exception) -> None:
         """A new Assignment cannot be used: what runs stays, and the status says why."""

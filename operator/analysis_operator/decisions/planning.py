@@ -231,8 +231,9 @@ def _stamps(
         pod, report = shard.pod, shard.report
         if pod.rollout != intent.rollout:
             continue  # it is replaced, and would only refuse
-        lags = report.epoch < intent.holding.epoch or report.applied_hash != desired
-        answered = report.desired_hash == desired and bool(report.refused)
+        behind = report.epoch < intent.holding.epoch
+        lags = behind or report.applied_hash != desired
+        answered = report.desired_hash == desired and bool(report.refused) and not behind
         value = f"{desired}-{intent.holding.epoch}"
         if lags and not answered and pod.alive and not pod.terminating and _is_due(pod.stamp, value, now):
             yield Stamp(pod.name, f"{value}.{int(now)}")

@@ -85,3 +85,20 @@ def test_an_older_epoch_is_refused() -> None:
 def test_another_workers_assignment_is_refused() -> None:
     with pytest.raises(changing.ChangeRefused, match="owner: module-1 is not this worker, module-0"):
         changing.check(an_assignment(), an_assignment(2, owner="module-1"))
+
+
+def test_slots_are_taken_over_from_an_assignment_whose_config_is_refused() -> None:
+    old = assignment.Assignment(reading.read_spec(BASE), "w", 3, frozenset({1, 2}))
+    refused = reading.read_spec({**BASE, "delivery": "ExactlyOnce"})
+    new = assignment.Assignment(refused, "w", 4, frozenset({2, 5}), 0, 2)
+    taken = changing.with_slots(old, new)
+    assert (taken.module_spec, taken.epoch, taken.slots, taken.shards) == (old.module_spec, 4, {2, 5}, 2)
+
+
+@pytest.mark.parametrize("change", [{"epoch": 2}, {"owner": "v"}, {"slots": 32}])
+def test_slots_that_do_not_fit_are_not_taken_over(change: dict[str, Any]) -> None:
+    old = assignment.Assignment(reading.read_spec(BASE), "w", 3, frozenset({1, 2}))
+    slots = change.get("slots", 64)
+    other = reading.read_spec({**BASE, "partitioning": {"slots": slots}})
+    told = change.get("owner", "w"), change.get("epoch", 4)
+    assert changing.with_slots(old, assignment.Assignment(other, *told, frozenset({5}))) == old

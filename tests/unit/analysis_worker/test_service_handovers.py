@@ -111,6 +111,26 @@ async def test_the_loser_says_how_far_it_got_and_reports_what_it_let_go_of() -> 
     assert {each.owner for slot, each in (await serving.progress()).items() if slot in MOVED} == {"b"}
 
 
+async def test_slots_move_by_an_assignment_whose_config_is_refused() -> None:
+    serving = Serving()
+    async with a_pair(serving) as pair:
+        serving.send(ALL, 3)
+        await serving.all_out()
+        before = pair.workers["a"].assignment.config_hash
+        for owner, slots in (("a", FIRST - MOVED), ("b", SECOND | MOVED)):
+            bad = serving.told(owner, slots, 1, delivery="ExactlyOnce")
+            with pytest.raises(ValueError, match=r"spec\.delivery"):
+                await pair.workers[owner].apply(bad)
+        await pair.settled()
+        serving.send(ALL)
+        await serving.all_out()
+        assert pair.stations("b") >= set(stations_of(MOVED))
+        status = pair.workers["a"].report.status()
+        assert (status.config.applied_hash, status.config.epoch) == (before, 1)
+        assert status.config.refused != ()
+    serving.assert_exact()
+
+
 async def test_a_slot_is_gained_while_the_first_feed_is_busy_with_a_backlog() -> None:
     serving = Serving(partitions=2)
     async with a_pair(serving) as pair:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from analysis_module import names, shape, spec
+from analysis_worker import service
 from analysis_worker.callbacks import loading
 from analysis_worker.changing import ChangeRefused
 from analysis_worker.kafka import partitioning
@@ -117,15 +118,20 @@ def keyed_to(partition: int) -> str:
 # -- what is refused --------------------------------------------------------------------------------
 
 
+def what_runs(worker: service.Worker) -> tuple[Any, ...]:
+    """All of the configuration; slots and their epoch are another matter."""
+    return worker.assignment.module_spec, worker.flow.callback, worker.assembly
+
+
 async def refused(serving: Serving, change: dict[str, Any], error: type[Exception], match: str) -> None:
     """A change is refused with this reason, and the worker goes on as before; a good one clears that."""
     async with serving.running() as worker:
         serving.send(["S1"])
         await serving.all_out()
-        before = (worker.assignment, worker.flow.callback, worker.assembly)
+        before = what_runs(worker)
         with pytest.raises(error, match=match):
             await worker.apply(serving.told(epoch=1, **change))
-        assert (worker.assignment, worker.flow.callback, worker.assembly) == before
+        assert what_runs(worker) == before
         config = worker.report.status().config
         assert len(config.refused) == 1
         assert config.applied_hash == serving.told().config_hash
