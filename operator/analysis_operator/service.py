@@ -262,7 +262,10 @@ class Operator:
         """How long a write may take: no longer than this operator leads for sure. Raises NotLeading."""
         if resource is LEASE:
             return apis.TIMEOUT_SECONDS
-        return apis.TIMEOUT_SECONDS
+        left = self._lease.seconds_left()
+        if left <= 0:
+            raise NotLeading
+        return left
 
     async def _work(self) -> None:
         while True:

@@ -165,10 +165,10 @@ def test_200_are_edited_while_the_worker_of_one_accepts_and_never_answers(crowd:
 
 def test_in_a_burst_of_edits_and_objects_no_watch_is_thought_to_be_silent(crowd: Crowd) -> None:
     crowd.until_all_are_caught_up()
-    compared = crowd.resyncs()
     crowd.edit_all()
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(crowd.leave_behind, range(LEFT_BEHIND)))
+    compared = crowd.resyncs()
     crowd.until_all_are_caught_up()
     crowd.until(lambda: crowd.resyncs() >= compared + 2, "the resync has looked twice")
     assert crowd.operator.metric("analysis_operator_watch_missed_total") == 0
