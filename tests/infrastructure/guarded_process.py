@@ -76,7 +76,7 @@ class GuardedProcess:
 
 def _guard(scratch: Path, command: Sequence[str]) -> NoReturn:
     """Runs `command` to its end, obeying the pipe at stdin; ends with the exit code a shell would give."""
-    program = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=_die_with_the_guard)
+    program = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=_begin)
     orphaned = threading.Event()
     threading.Thread(target=_obey, args=(program, orphaned), daemon=True).start()
     code = program.wait()
@@ -93,8 +93,11 @@ def _obey(program: "subprocess.Popen[bytes]", orphaned: threading.Event) -> None
     program.kill()
 
 
-def _die_with_the_guard() -> None:
-    # Safe here: the guard has one thread when it forks. It covers a guard that is itself killed.
+def _begin() -> None:
+    # Safe here: the guard has one thread when it forks.
+    # A run in the background of a shell ignores SIGINT; the program must not inherit that.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # The program dies with a guard that is itself killed.
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
