@@ -6,6 +6,7 @@ server, as one user. It reads requests, so that a fault can be aimed at watches,
 
 import asyncio
 import collections
+import contextlib
 import dataclasses
 import json
 import ssl
@@ -22,6 +23,8 @@ from tests.infrastructure import local_ports
 from tests.infrastructure.control_plane import ControlPlane
 
 START_TIMEOUT_SECONDS = 10.0
+_TURNS_TO_CLOSE = 10
+"""A transport that is aborted closes its socket some turns of the loop later."""
 _HOP_BY_HOP = {"connection", "content-length", "host", "keep-alive", "transfer-encoding"}
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
@@ -154,6 +157,8 @@ class ApiProxy:
         await self._cut()
         await self._runner.cleanup()
         await self._session.close()
+        for _ in range(_TURNS_TO_CLOSE):
+            await asyncio.sleep(0)
 
     async def _cut(self) -> None:
         for transport in list(self._transports):
@@ -205,24 +210,43 @@ class ApiProxy:
         try:
             async with sent as answer:
                 self.answered[asked] += 1
-                response = web.StreamResponse(status=answer.status)
-                response.headers.update(_passed_on(answer.headers))
-                if silenced.is_set():
-                    await _for_ever()
-                await response.prepare(request)
-                async for part in answer.content.iter_any():
-                    if silenced.is_set():
-                        await _for_ever()
-                    await response.write(part)
+                with _aborted_if_broken_off(answer):
+                    return await _passed_back(request, answer, silenced)
         except aiohttp.ClientError:
             if request.transport is not None:
                 request.transport.abort()
             raise ConnectionResetError("the API server has gone") from None
-        return response
 
 
 def _passed_on(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     return ((name, value) for name, value in headers.items() if name.lower() not in _HOP_BY_HOP)
+
+
+async def _passed_back(
+    request: web.BaseRequest, answer: aiohttp.ClientResponse, silenced: asyncio.Event
+) -> web.StreamResponse:
+    response = web.StreamResponse(status=answer.status)
+    response.headers.update(_passed_on(answer.headers))
+    if silenced.is_set():
+        await _for_ever()
+    await response.prepare(request)
+    async for part in answer.content.iter_any():
+        if silenced.is_set():
+            await _for_ever()
+        await response.write(part)
+    return response
+
+
+@contextlib.contextmanager
+def _aborted_if_broken_off(answer: aiohttp.ClientResponse) -> Iterator[None]:
+    """An end in the midst of an answer does not wait for the API server's part of TLS's farewell."""
+    transport = answer.connection.transport if answer.connection is not None else None
+    try:
+        yield
+    except BaseException:
+        if transport is not None:
+            transport.abort()
+        raise
 
 
 async def _for_ever() -> None:

@@ -52,7 +52,7 @@ class Store:
         metadata = document["metadata"]
         uid, version = str(metadata.get("uid", "")), _version(document)
         known = self._find(owner, document)
-        if known is not None and known.uid == uid and known.version >= version:
+        if known is not None and known.version >= version:
             return False
         kept = _Kept(uid, version, _content(document))
         if document["kind"] == names.KIND:
