@@ -85,6 +85,7 @@ class Program:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            preexec_fn=_hear_ctrl_c,
         )
         try:
             waiting.until(
@@ -108,6 +109,11 @@ class Program:
         process.send_signal(number)
         printed, _ = process.communicate(timeout=10)
         return printed
+
+
+def _hear_ctrl_c() -> None:
+    """A run in the background of a shell ignores SIGINT, and its children would inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="module")

@@ -126,8 +126,10 @@ class TestVolumes:
         waiting.until(lambda: seen.read_text() == "new", what="the edit arrives", timeout_seconds=30)
 
     def test_a_container_finds_its_volumes_where_it_mounts_them_and_the_machine_does_not(
-        self, bench: Bench
+        self, bench: Bench, tmp_path: Path
     ) -> None:
+        marker = tmp_path / "of-the-machine"
+        marker.touch()
         bench.config_map("settings", text="from the map\n")
         secret = {"apiVersion": "v1", "kind": "Secret", "stringData": {"password": "from the secret\n"}}
         bench.api.create({**secret, "metadata": {"name": "door", "namespace": bench.namespace}})
@@ -137,7 +139,7 @@ class TestVolumes:
             ("tmp", "/tmp", {"emptyDir": {}}),
         )
         script = (
-            "cat /etc/analysis/settings/text /etc/analysis/secrets/door/password; ls -A /tmp; "
+            f"cat /etc/analysis/settings/text /etc/analysis/secrets/door/password; ls {marker} 2>/dev/null; "
             "stat -L -c %a /etc/analysis/secrets/door/password; echo end; exec sleep 600"
         )
         bench.pod(

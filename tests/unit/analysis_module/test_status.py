@@ -38,6 +38,9 @@ WHOLE = status.ModuleStatus(
     lag_seconds=0.5,
     rate=1024.0,
     config=status.ConfigCounts(desired="abc", applied=1, lagging=1, refused=("shard-1: no",), summary="1/2"),
+    autoscaling=status.AutoscalingStatus(
+        replicas=3, scaled_at="2026-11-25T00:00:00Z", low_since="2026-11-25T00:01:00Z", reason="lag"
+    ),
     shards=(
         status.ShardStatus(
             shard=1, slots="0-31", releasing="40", stations=250, epoch=7, state="Running", pod="p", lag=6

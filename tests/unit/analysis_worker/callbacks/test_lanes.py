@@ -11,6 +11,7 @@ import pytest
 from analysis_worker.callbacks import lanes
 from tests.unit.analysis_worker.callbacks import called
 from tests.unit.analysis_worker.callbacks.called import Lanes, plain_or_async
+from tests.unit.analysis_worker.in_memory import until
 
 Make = Callable[..., Lanes]
 
@@ -52,7 +53,7 @@ async def test_all_pieces_of_work_come_back_however_many(make: Make) -> None:
         tried.submit(tried.work(f"S{number}"))
     await tried.all_back(500)
     assert all(finished.payloads[0] == repr(finished.work.station.id).encode() for finished in tried.finished)
-    assert tried.lanes.at_rest()
+    await until(tried.lanes.at_rest, "the last task has ended, after its work came back")
 
 
 async def test_a_failure_ends_its_piece_of_work_and_the_rest_is_not_called(make: Make) -> None:
