@@ -57,7 +57,7 @@ def settings() -> kopf.OperatorSettings:
     made.watching.inactivity_timeout = 70  # a bookmark comes every 60 s
     made.watching.chunk_size = 500
     for resource in resources.WATCHED:
-        if resource is not resources.MODULE:
+        if resource.selector:
             place = resource.group, resource.version, resource.plural
-            made.watching.label_selectors[place] = resources.OWN_SELECTOR
+            made.watching.label_selectors[place] = resource.selector
     return made

@@ -54,11 +54,13 @@ def namespaces(plane: ControlPlane) -> Iterator[Callable[[str], str]]:
         made.append(plane.namespace(prefix))
         return made[-1]
 
-    yield make
-    for name in made:
-        plane.api.delete(api_client.NAMESPACES, name)
-    waiting.until(
-        lambda: not any(plane.api.items(api_client.PODS, namespace=name) for name in made),
-        what=f"no pods are left in {made}",
-        timeout_seconds=PATIENCE_SECONDS,
-    )
+    try:
+        yield make
+    finally:
+        for name in made:
+            plane.api.delete(api_client.NAMESPACES, name)
+        waiting.until(
+            lambda: not any(plane.api.items(api_client.PODS, namespace=name) for name in made),
+            what=f"no pods are left in {made}",
+            timeout_seconds=PATIENCE_SECONDS,
+        )

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.infrastructure import api_client, waiting
+from tests.infrastructure import idle_modules
 from tests.infrastructure.control_plane import ControlPlane
 from tests.infrastructure.module_driver import ModuleDriver
 from tests.infrastructure.operator_process import OperatorProcess
@@ -56,25 +56,18 @@ def operated(
     plane: ControlPlane, directory: Path, prefix: str, settings: Mapping[str, Any] | None = None
 ) -> Iterator[OperatedNamespace]:
     """A fresh namespace and an operator that leads there and sees no other."""
-    namespace = plane.namespace(prefix)
-    user = f"operator-of-{namespace}"
-    operator = OperatorProcess(
-        directory,
-        plane.kubeconfig_of(user, groups=["system:masters"]),
-        lease_namespace=namespace,
-        settings={"namespaces": [namespace], **(settings or {})},
-    )
-    try:
+    with idle_modules.namespaces(plane) as make:
+        namespace = make(prefix)
+        user = f"operator-of-{namespace}"
+        operator = OperatorProcess(
+            directory,
+            plane.kubeconfig_of(user, groups=["system:masters"]),
+            lease_namespace=namespace,
+            settings={"namespaces": [namespace], **(settings or {})},
+        )
         with operator:
             operator.wait_until_leading()
             yield OperatedNamespace(plane, namespace, operator, user)
-    finally:  # a node of the next test would take its pods
-        plane.api.delete(api_client.NAMESPACES, namespace)
-        waiting.until(
-            lambda: not plane.api.items(api_client.PODS, namespace=namespace),
-            what=f"the pods of {namespace} are gone",
-            timeout_seconds=60,
-        )
 
 
 def spec(module: str, **changes: Any) -> dict[str, Any]:

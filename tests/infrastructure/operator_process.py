@@ -2,17 +2,14 @@
 
 import json
 import re
-import signal
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import yaml
 
-from tests.infrastructure import guarded_process, local_ports, waiting
+from tests.infrastructure import guarded_process, local_ports, served_process, waiting
 
 START_TIMEOUT_SECONDS = 60.0
 _SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(\{.*\})? (\S+)$")
@@ -20,7 +17,7 @@ QUICK = {"statusSeconds": 1}
 """Settings for tests: workers are looked at each second even if nothing happens."""
 
 
-class OperatorProcess:
+class OperatorProcess(served_process.ServedProcess):
     """`analysis-operator run` in a directory; ends with the test whatever happens."""
 
     def __init__(
@@ -37,8 +34,7 @@ class OperatorProcess:
         self._kubeconfig = kubeconfig
         self._lease_namespace = lease_namespace
         self._settings = {**QUICK, **(settings or {})}
-        self._process: guarded_process.GuardedProcess | None = None
-        self._port = 0
+        super().__init__()
         self._starts = 0
 
     def start(self) -> Self:
@@ -62,49 +58,15 @@ class OperatorProcess:
     def __enter__(self) -> Self:
         return self if self._process is not None else self.start()
 
-    def __exit__(self, *_: object) -> None:
-        if self._process is not None:
-            self._process.kill()
-
-    @property
-    def is_running(self) -> bool:
-        """Whether the process is there."""
-        return self._process is not None and self._process.is_running()
-
     @property
     def exit_code(self) -> int | None:
         """How the last process ended, as a shell tells it; None while it runs."""
         return self._process.exit_code if self._process is not None else None
 
-    def kill(self) -> None:
-        """SIGKILL, waited for."""
-        assert self._process is not None
-        self._process.kill()
-
-    def stop(self, timeout_seconds: float = 30.0) -> None:
-        """SIGTERM, waited for."""
-        assert self._process is not None
-        self._process.terminate(timeout_seconds=timeout_seconds)
-
-    def signal(self, number: signal.Signals) -> None:
-        """Another signal."""
-        assert self._process is not None
-        self._process.send_signal(number)
-
-    def get(self, path: str) -> tuple[int, str]:
-        """Status code and text of one of its pages; OSError while nothing answers."""
-        url = f"http://127.0.0.1:{self._port}{path}"
-        try:
-            with urllib.request.urlopen(url, timeout=5) as response:
-                return response.status, response.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
-
     def reasons(self, path: str) -> list[str] | None:
         """What a probe has against it, None while nothing answers."""
         try:
-            found: list[str] = json.loads(self.get(path)[1])["reasons"]
+            found: list[str] = json.loads(self.page(path)[1])["reasons"]
             return found
         except OSError:
             return None
@@ -112,7 +74,7 @@ class OperatorProcess:
     def metric(self, name: str, **labels: str) -> float:
         """The sum over the samples of a metric that have these labels; 0 while there is none."""
         try:
-            text = self.get("/metrics")[1]
+            text = self.page("/metrics")[1]
         except OSError:
             return 0.0
         total = 0.0

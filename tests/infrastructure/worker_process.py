@@ -1,17 +1,14 @@
 """A real worker process under test: started from a manifest or an Assignment, asked, edited, killed."""
 
 import json
-import signal
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import yaml
 
-from tests.infrastructure import guarded_process, local_ports, waiting
+from tests.infrastructure import guarded_process, local_ports, served_process, waiting
 
 START_TIMEOUT_SECONDS = 60.0
 
@@ -26,15 +23,14 @@ def manifest(spec: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-class WorkerProcess:
+class WorkerProcess(served_process.ServedProcess):
     """`analysis-worker run` on a file in `directory`; ends with the test whatever happens."""
 
     def __init__(self, directory: Path, name: str = "worker") -> None:
         self.directory = directory
         self.name = name
         self.file = directory / f"{name}.yaml"
-        self._process: guarded_process.GuardedProcess | None = None
-        self._port = 0
+        super().__init__()
         self._starts = 0
         self._arguments: list[str] = []
 
@@ -74,43 +70,13 @@ class WorkerProcess:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        if self._process is not None and self.is_running:
-            self._process.kill()
-
-    @property
-    def is_running(self) -> bool:
-        """Whether the process is there."""
-        return self._process is not None and self._process.is_running()
-
-    def kill(self) -> None:
-        """SIGKILL, waited for."""
-        assert self._process is not None
-        self._process.kill()
-
-    def stop(self, timeout_seconds: float = 30.0) -> None:
-        """SIGTERM, waited for."""
-        assert self._process is not None
-        self._process.terminate(timeout_seconds=timeout_seconds)
-
-    def signal(self, number: signal.Signals) -> None:
-        """Another signal."""
-        assert self._process is not None
-        self._process.send_signal(number)
-
     def get(self, path: str) -> tuple[int, Any]:
         """Status code and JSON (or text) of one of its pages."""
-        url = f"http://127.0.0.1:{self._port}{path}"
-        try:
-            with urllib.request.urlopen(url, timeout=5) as response:
-                code, body = response.status, response.read()
-        except urllib.error.HTTPError as error:
-            with error:
-                code, body = error.code, error.read()
+        code, body = self.page(path)
         try:
             return code, json.loads(body)
         except ValueError:
-            return code, body.decode()
+            return code, body
 
     def status(self) -> Mapping[str, Any]:
         """`/status` with the worker's own facts on top, or an empty mapping while nothing answers."""

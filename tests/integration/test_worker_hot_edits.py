@@ -1,11 +1,10 @@
 """Every hot field edited in mid-stream: applied within a second, nothing lost, windows kept."""
 
 import json
-import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import yaml
 
@@ -57,31 +56,6 @@ class Editing:
         self.seconds.append(time.monotonic() - began)
 
 
-class Stream(threading.Thread):
-    """Writes numbered records until told to stop."""
-
-    def __init__(self, stream: numbered_stream.NumberedStream) -> None:
-        super().__init__(daemon=True)
-        self.sent: list[Any] = []
-        self.enough = threading.Event()
-        self._stream = stream
-        self._records = numbered_stream.records(1_000_000, 10)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.enough.set()
-        self.join()
-
-    def run(self) -> None:
-        while not self.enough.is_set():
-            some = [next(self._records) for _ in range(20)]
-            kafka_tools.produce_all(self._stream.bootstrap, self._stream.topic, some)
-            self.sent += some
-
-
 def test_every_hot_field_is_applied_in_mid_stream_and_no_record_is_lost(
     kafka: KafkaEndpoint, tmp_path: Path
 ) -> None:
@@ -92,7 +66,7 @@ def test_every_hot_field_is_applied_in_mid_stream_and_no_record_is_lost(
     kafka_tools.create_topic(kafka.bootstrap_servers, outputs_topic)
     base = {"topic": stream.topic, "fields": ["stationId", "number"], "windowSize": 20}
     spec = stream.spec(inputs=[base], callback={"source": _edition(1), "parameters": {"a": 1}})
-    with WorkerProcess(tmp_path).with_spec(spec) as worker, Stream(stream) as steady:
+    with WorkerProcess(tmp_path).with_spec(spec) as worker, numbered_stream.SteadyStream(stream) as steady:
         worker.start().wait_until_running()
         waiting.until(lambda: stream.output_count() > 300, what="a first part", timeout_seconds=30)
         editing = Editing(worker, spec)
@@ -114,8 +88,7 @@ def test_every_hot_field_is_applied_in_mid_stream_and_no_record_is_lost(
         editing.edit(observability={"logLevel": "DEBUG", "perStationSeries": True})
         seen = stream.output_count()
         waiting.until(lambda: stream.output_count() > seen + 300, what="a last part", timeout_seconds=30)
-        steady.enough.set()
-        steady.join()
+        steady.enough()
         waiting.until(
             lambda: stream.output_count() >= len(steady.sent) - _coalesced(worker),
             what="all outputs",

@@ -4,15 +4,18 @@ import dataclasses
 
 from analysis_module import names
 
+OWN_SELECTOR = f"{names.LABEL_MANAGED_BY}={names.OPERATOR_NAME}"
+"""The label selector of what the operator makes."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Resource:
-    """One kind: where it is in the API, and whether the operator makes objects of it for modules."""
+    """One kind: where it is in the API, and the label selector of those that concern the operator."""
 
     kind: str
     api_version: str
     plural: str
-    child: bool = False
+    selector: str = OWN_SELECTOR
 
     @property
     def group(self) -> str:
@@ -35,12 +38,12 @@ class Resource:
         return f"{path}/{subresource}" if subresource else path
 
 
-MODULE = Resource(names.KIND, names.API_GROUP_VERSION, names.PLURAL)
-CONFIG_MAP = Resource("ConfigMap", "v1", "configmaps", child=True)
-DEPLOYMENT = Resource("Deployment", "apps/v1", "deployments", child=True)
-SERVICE = Resource("Service", "v1", "services", child=True)
-DISRUPTION_BUDGET = Resource("PodDisruptionBudget", "policy/v1", "poddisruptionbudgets", child=True)
-NETWORK_POLICY = Resource("NetworkPolicy", "networking.k8s.io/v1", "networkpolicies", child=True)
+MODULE = Resource(names.KIND, names.API_GROUP_VERSION, names.PLURAL, selector="")
+CONFIG_MAP = Resource("ConfigMap", "v1", "configmaps")
+DEPLOYMENT = Resource("Deployment", "apps/v1", "deployments")
+SERVICE = Resource("Service", "v1", "services")
+DISRUPTION_BUDGET = Resource("PodDisruptionBudget", "policy/v1", "poddisruptionbudgets")
+NETWORK_POLICY = Resource("NetworkPolicy", "networking.k8s.io/v1", "networkpolicies")
 POD = Resource("Pod", "v1", "pods")
 EVENT = Resource("Event", "v1", "events")
 LEASE = Resource("Lease", "coordination.k8s.io/v1", "leases")
@@ -48,5 +51,3 @@ LEASE = Resource("Lease", "coordination.k8s.io/v1", "leases")
 WATCHED = (MODULE, CONFIG_MAP, DEPLOYMENT, SERVICE, DISRUPTION_BUDGET, NETWORK_POLICY, POD)
 """What the operator keeps track of; of all but the first only what bears its label."""
 BY_KIND = {resource.kind: resource for resource in (*WATCHED, EVENT, LEASE)}
-OWN_SELECTOR = f"{names.LABEL_MANAGED_BY}={names.OPERATOR_NAME}"
-"""The label selector of what the operator makes."""

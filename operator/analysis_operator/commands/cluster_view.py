@@ -41,8 +41,7 @@ class View:
     async def read(self, namespace: str | None, *, whole: bool = True) -> None:
         """Read the modules, with `whole` also their objects and pods; raises ApiError."""
         for resource in resources.WATCHED if whole else (resources.MODULE,):
-            selector = "" if resource is resources.MODULE else resources.OWN_SELECTOR
-            async for document in self._api.list(resource, namespace, selector=selector):
+            async for document in self._api.list(resource, namespace, selector=resource.selector):
                 self.store.put(document)
         for module in self.store.modules():
             self.neighbourhood.note(module.key)

@@ -81,7 +81,7 @@ class Resync:
         """List everything, content and all: before this nothing may be decided. Raises ApiError."""
         for resource in resources.WATCHED:
             for namespace in self._each_namespace():
-                async for document in self._api.list(resource, namespace, selector=_selector(resource)):
+                async for document in self._api.list(resource, namespace, selector=resource.selector):
                     self._store.put(document)
         self.compared_at = self._clock()
 
@@ -128,7 +128,7 @@ class Resync:
         before = self._store.known(resource.kind)
         there: dict[Place, _Suspect] = {}
         for namespace in self._each_namespace():
-            listed = self._api.list(resource, namespace, selector=_selector(resource), metadata_only=True)
+            listed = self._api.list(resource, namespace, selector=resource.selector, metadata_only=True)
             async for item in listed:
                 owner = owner_of({**item, "kind": resource.kind})
                 if owner is not None:
@@ -144,7 +144,7 @@ class Resync:
         """Make the store know one object as it is now; whether it did not."""
         owner, name = place
         # By a list: the right to list is needed anyway, that to get is not.
-        found = self._api.list(resource, owner.namespace, selector=_selector(resource), name=name)
+        found = self._api.list(resource, owner.namespace, selector=resource.selector, name=name)
         document = next(iter([each async for each in found]), None)
         changed = document is not None and self._store.put({**document, "kind": resource.kind})
         known = self._store.known(resource.kind).get(place)
@@ -156,7 +156,3 @@ class Resync:
 
     def _each_namespace(self) -> Sequence[str | None]:
         return [None] if self._namespaces is None else self._namespaces
-
-
-def _selector(resource: Resource) -> str:
-    return "" if resource is resources.MODULE else resources.OWN_SELECTOR

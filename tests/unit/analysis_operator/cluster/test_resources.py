@@ -4,6 +4,7 @@ import pytest
 
 from analysis_operator.cluster import resources
 from analysis_operator.cluster.resources import Resource
+from tests.unit.analysis_operator import fleets
 
 
 @pytest.mark.parametrize(
@@ -33,15 +34,14 @@ def test_group_and_version_are_told_apart() -> None:
 
 
 def test_every_kind_that_is_made_is_watched() -> None:
-    children = {each for each in resources.BY_KIND.values() if each.child}
-    assert children <= set(resources.WATCHED)
-    assert {each.kind for each in children} == {
-        "ConfigMap",
-        "Deployment",
-        "Service",
-        "PodDisruptionBudget",
-        "NetworkPolicy",
-    }
+    made = {each.manifest["kind"] for each in fleets.Fleet().plan().apply}
+    assert made | {"AnalysisModule", "Pod"} == {resource.kind for resource in resources.WATCHED}
+
+
+def test_all_that_is_watched_bears_our_label_but_the_modules() -> None:
+    unlabelled = [resource for resource in resources.WATCHED if resource.selector != resources.OWN_SELECTOR]
+    assert unlabelled == [resources.MODULE]
+    assert resources.MODULE.selector == ""
 
 
 def test_no_kind_is_a_secret() -> None:

@@ -1,0 +1,49 @@
+"""A program of ours under test that serves pages over HTTP, operator or worker: ended, signalled, asked."""
+
+import signal
+import urllib.error
+import urllib.request
+
+from tests.infrastructure import guarded_process
+
+
+class ServedProcess:
+    """One program; it ends with the test whatever happens. Who derives from it starts it."""
+
+    def __init__(self) -> None:
+        self._process: guarded_process.GuardedProcess | None = None
+        self._port = 0
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            self._process.kill()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process is there."""
+        return self._process is not None and self._process.is_running()
+
+    def kill(self) -> None:
+        """SIGKILL, waited for."""
+        assert self._process is not None
+        self._process.kill()
+
+    def stop(self, timeout_seconds: float = 30.0) -> None:
+        """SIGTERM, waited for."""
+        assert self._process is not None
+        self._process.terminate(timeout_seconds=timeout_seconds)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Another signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def page(self, path: str) -> tuple[int, str]:
+        """Status code and text of one of its pages; OSError while nothing answers."""
+        url = f"http://127.0.0.1:{self._port}{path}"
+        try:
+            with urllib.request.urlopen(url, timeout=5) as response:
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
