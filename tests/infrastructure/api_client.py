@@ -241,7 +241,8 @@ class ApiClient:
         response = self._send(method, path + ("?" + asked if asked else ""), body, headers)
         try:
             data = response.read()
-        except (urllib3.exceptions.HTTPError, OSError) as error:
+        except (urllib3.exceptions.HTTPError, OSError, kubernetes.client.ApiException) as error:
+            # The official client tells a failed TLS handshake as an answer with status 0.
             raise ApiUnreachable(f"{method} {path}: {error}") from error
         document = _parsed(data)
         if response.status >= 400:
@@ -259,7 +260,8 @@ class ApiClient:
                 body=body,
                 _request_timeout=TIMEOUT_SECONDS,
             )
-        except (urllib3.exceptions.HTTPError, OSError) as error:
+        except (urllib3.exceptions.HTTPError, OSError, kubernetes.client.ApiException) as error:
+            # The official client tells a failed TLS handshake as an answer with status 0.
             raise ApiUnreachable(f"{method} {path}: {error}") from error
 
     def _authorization(self) -> dict[str, str]:
