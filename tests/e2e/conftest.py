@@ -1,7 +1,6 @@
-"""A true cluster for the whole run with the chart installed, scenarios on it, and what they measured."""
+"""A cluster for the whole run with the chart installed, scenarios on it, and what they measured."""
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +9,9 @@ from typing import Any
 import pytest
 
 from tests.infrastructure import api_client, programs, scenario
-from tests.infrastructure.true_cluster import Release, TrueCluster
+from tests.infrastructure import release as releases
+from tests.infrastructure.true_cluster import TrueCluster
+from tests.infrastructure.users_cluster import UsersCluster
 
 RESULT = Path(__file__).parents[2] / "build" / "e2e.json"
 
@@ -25,44 +26,63 @@ def report() -> Iterator[dict[str, Any]]:
 
 
 @pytest.fixture(scope="package")
-def true_cluster(pytestconfig: pytest.Config, report: dict[str, Any]) -> Iterator[TrueCluster]:
-    """Kubernetes with a true node, Kafka, and our images, for the whole run; nothing is installed."""
-    if os.environ.get("KUBECONFIG") or os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
-        raise programs.Unavailable(
-            "it brings a cluster of its own: unset KUBECONFIG and KAFKA_BOOTSTRAP_SERVERS"
-        )
-    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
-    cluster = TrueCluster()
-    began = time.monotonic()
-    with capture.global_and_fixture_disabled():
-        programs.announce("\nbringing up a true node, Kubernetes and Kafka ...")
-        cluster.start()
-        programs.announce(f"a true node is ready after {time.monotonic() - began:.0f} s")
-    report["images"] = {
-        image.name: {"archive_bytes": image.archive_bytes, "unpacked_bytes": image.unpacked_bytes}
-        for image in cluster.images.all()
-    }
+def cluster(pytestconfig: pytest.Config, report: dict[str, Any]) -> Iterator[releases.Cluster]:
+    """The cluster that the environment names, or else one with a true node, brought up for the run."""
+    made = UsersCluster.of_environment() or _brought_up(pytestconfig, report)
     try:
-        yield cluster
+        yield made
     finally:
-        cluster.stop()
+        made.stop()
 
 
 @pytest.fixture(scope="package")
-def release(true_cluster: TrueCluster) -> Release:
-    """The chart, installed with its own values."""
-    return true_cluster.install()
+def true_cluster(cluster: releases.Cluster) -> TrueCluster:
+    """The cluster if it is ours, of which more is known and may be broken."""
+    if not isinstance(cluster, TrueCluster):
+        raise programs.Unavailable(
+            "it needs a cluster of its own: unset KUBECONFIG and KAFKA_BOOTSTRAP_SERVERS"
+        )
+    return cluster
+
+
+@pytest.fixture(scope="package")
+def release(cluster: releases.Cluster) -> Iterator[releases.Release]:
+    """The chart: the release that the cluster has, or one installed with the chart's own values."""
+    there = releases.found(cluster)
+    release = there or releases.install(cluster)
+    yield release
+    if there is None and not isinstance(cluster, TrueCluster):
+        release.uninstall()
+        cluster.access.api.delete(api_client.NAMESPACES, release.namespace)
 
 
 @pytest.fixture
-def scenarios(release: Release, report: dict[str, Any]) -> Iterator[Callable[[str], scenario.Scenario]]:
-    """Makes scenarios, each with a namespace of its own that goes at the end."""
+def scenarios(
+    release: releases.Release, report: dict[str, Any]
+) -> Iterator[Callable[[str], scenario.Scenario]]:
+    """Makes scenarios by their titles in the report; the namespace of each goes at the end."""
     made: list[scenario.Scenario] = []
 
-    def make(name: str) -> scenario.Scenario:
-        made.append(scenario.Scenario(release.cluster, name))
+    def make(title: str) -> scenario.Scenario:
+        made.append(scenario.Scenario(release.cluster, title, report))
         return made[-1]
 
     yield make
     for each in made:
-        release.cluster.plane.api.delete(api_client.NAMESPACES, each.namespace)
+        each.stop_sending()
+        release.cluster.access.api.delete(api_client.NAMESPACES, each.namespace)
+
+
+def _brought_up(config: pytest.Config, report: dict[str, Any]) -> TrueCluster:
+    capture = config.pluginmanager.getplugin("capturemanager")
+    made = TrueCluster()
+    began = time.monotonic()
+    with capture.global_and_fixture_disabled():
+        programs.announce("\nbringing up a true node, Kubernetes and Kafka ...")
+        made.start()
+        programs.announce(f"a true node is ready after {time.monotonic() - began:.0f} s")
+    report["images"] = {
+        image.name: {"archive_bytes": image.archive_bytes, "unpacked_bytes": image.unpacked_bytes}
+        for image in made.images.all()
+    }
+    return made

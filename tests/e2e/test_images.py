@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.infrastructure import api_client, images, true_cluster, waiting
+from tests.infrastructure import api_client, images, release, waiting
 from tests.infrastructure.image_builds import Image
 from tests.infrastructure.true_cluster import TrueCluster
 
@@ -37,7 +37,7 @@ print(json.dumps({
 def looked_into(cluster: TrueCluster, image: Image) -> Mapping[str, Any]:
     """What a program sees that runs in the image, in a pod that may do the least and write nowhere."""
     plane = cluster.plane
-    namespace = plane.namespace("image", true_cluster.RESTRICTED)
+    namespace = plane.namespace("image", release.RESTRICTED)
     least = {
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,

@@ -9,14 +9,11 @@ import argparse
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -26,6 +23,7 @@ import yaml
 from tests.infrastructure import (
     api_client,
     certificates,
+    cluster_access,
     guarded_process,
     kubernetes_distribution,
     kubernetes_settings,
@@ -40,7 +38,7 @@ class ControlPlaneDidNotStart(RuntimeError):
     """One of its programs ended or did not serve in time; the text holds the end of its log."""
 
 
-class ControlPlane:
+class ControlPlane(cluster_access.ClusterAccess):
     """A cluster's brain with RBAC and an audit log, on ports of 127.0.0.1 that the kernel chose.
 
     The objects in `manifests` (files of YAML, such as a CRD's) are there before the controllers start, which
@@ -51,13 +49,13 @@ class ControlPlane:
     """
 
     def __init__(self, manifests: Sequence[Path] = (), *, address: str = local_ports.LOOPBACK) -> None:
+        super().__init__()
         self._manifests = manifests
         self._address = address
         self._directory: Path | None = None
         self._layout: kubernetes_settings.Layout | None = None
         self._ports: list[local_ports.ReservedPort] = []
         self._processes: dict[str, guarded_process.GuardedProcess] = {}
-        self._api: api_client.ApiClient | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -90,9 +88,7 @@ class ControlPlane:
 
     def stop(self) -> None:
         """Kills its programs, forgets their data, gives the ports back. May be called twice."""
-        if self._api is not None:
-            self._api.close()
-            self._api = None
+        self.close()
         for process in reversed(self._processes.values()):
             process.kill()
         self._processes.clear()
@@ -114,13 +110,6 @@ class ControlPlane:
     def url(self) -> str:
         """Where the API is: https://host:port; raises as `layout`."""
         return self.layout.url
-
-    @property
-    def api(self) -> api_client.ApiClient:
-        """The API as the administrator sees it; raises RuntimeError unless started."""
-        if self._api is None:
-            self._api = api_client.ApiClient(self.kubeconfig)
-        return self._api
 
     @property
     def kubeconfig(self) -> Path:
@@ -153,34 +142,12 @@ class ControlPlane:
         file.write_text(kubernetes_settings.kubeconfig(self.layout, {"token": token}, namespace=namespace))
         return file
 
-    def namespace(self, prefix: str, labels: Mapping[str, str] | None = None) -> str:
-        """Creates a namespace with a name of its own, ready for pods; returns the name."""
-        name = f"{prefix}-{uuid.uuid4().hex[:8]}"
-        metadata = {"name": name, "labels": dict(labels or {})}
-        self.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
-        self._wait_for_service_account(name)
-        return name
-
     def install(self, file: Path) -> None:
         """Creates the objects of a file of YAML; returns when the API serves the kinds that it defines."""
         for manifest in yaml.safe_load_all(file.read_text(encoding="utf-8")):
             self.api.create(manifest)
             if manifest["kind"] == "CustomResourceDefinition":
                 self._wait_until_served(manifest)
-
-    def kubectl(
-        self, *arguments: str, kubeconfig: Path | None = None, stdin: str | None = None
-    ) -> subprocess.CompletedProcess[str]:
-        """What a user gets who types `kubectl ...`, as the administrator unless `kubeconfig` says another."""
-        environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(self.layout.directory),
-            "KUBECONFIG": str(kubeconfig or self.kubeconfig),
-        }
-        command = [str(kubernetes_distribution.kubectl()), *arguments]
-        return subprocess.run(
-            command, env=environment, input=stdin, capture_output=True, text=True, timeout=120
-        )
 
     def stop_api_server(self) -> None:
         """Kills kube-apiserver (SIGKILL), as a lost machine would; the data stay in etcd."""
@@ -278,10 +245,7 @@ class ControlPlane:
             return False
 
     def _wait_for_service_account(self, namespace: str) -> None:
-        self._wait(
-            lambda: self.api.find(api_client.SERVICE_ACCOUNTS, "default", namespace=namespace) is not None,
-            of="kube-controller-manager",
-        )
+        self._wait(lambda: self._has_service_account(namespace), of="kube-controller-manager")
 
     def _wait_until_served(self, crd: Mapping[str, Any]) -> None:
         spec = crd["spec"]

@@ -7,7 +7,7 @@ from typing import Any
 from analysis_module import assignment as assignments
 from analysis_module import names
 from tests.infrastructure import api_client, waiting
-from tests.infrastructure.control_plane import ControlPlane
+from tests.infrastructure.cluster_access import ClusterAccess
 
 PATIENCE_SECONDS = 60.0
 CHILDREN = (
@@ -22,8 +22,8 @@ CHILDREN = (
 class ModuleDriver:
     """One AnalysisModule in a namespace of the test's."""
 
-    def __init__(self, plane: ControlPlane, namespace: str, name: str) -> None:
-        self.api = plane.api
+    def __init__(self, cluster: ClusterAccess, namespace: str, name: str) -> None:
+        self.api = cluster.api
         self.namespace = namespace
         self.name = name
         self.spec: dict[str, Any] = {}

@@ -121,13 +121,6 @@ class NodeNamespaces:
         place = ["nsenter", f"--target={self._first_id}", "--net", "--mount", "--pid"]
         return [*place, "setpriv", "--pdeathsig", "KILL", *command]
 
-    def container_processes(self, container: str) -> list[int]:
-        """The ids, on this machine, of the processes of a container, by the container's id."""
-        found = _cgroups_of(self.cgroup, f"*{container}*")
-        return sorted(
-            {int(each) for cgroup in found for each in (cgroup / "cgroup.procs").read_text().split()}
-        )
-
     @property
     def _wire(self) -> ipaddress.IPv4Network:
         return _part(WIRES, self._number)

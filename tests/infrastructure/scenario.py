@@ -1,6 +1,10 @@
-"""One module under a steady stream of numbered records on a true cluster, and what a test measures there."""
+"""One module under a steady stream of numbered records on a cluster, and what a test measures there."""
 
+import collections
+import contextlib
 import itertools
+import json
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -8,22 +12,32 @@ from typing import Any
 
 import yaml
 
-from tests.infrastructure import kafka_tools, numbered_stream, true_cluster, waiting
+from analysis_module import names
+from tests.infrastructure import kafka_tools, numbered_stream, pod_processes, release, waiting
 from tests.infrastructure.module_driver import ModuleDriver
 
 STATIONS = 40
 PATIENCE_SECONDS = 120.0
+NOTHING_WRONG = numbered_stream.Findings([], 0, 0, [], [])
+Report = dict[str, Any]
+"""What build/e2e.json holds; "scenarios" has an entry of counts for each of them."""
 
 
 class Scenario:
-    """A module of its own in a namespace of its own that enforces Pod Security `restricted`."""
+    """A module of its own in a namespace of its own that enforces Pod Security `restricted`.
 
-    def __init__(self, cluster: true_cluster.TrueCluster, name: str) -> None:
+    `title` is its name in the report, of which it writes the entry when it is concluded.
+    """
+
+    def __init__(self, cluster: release.Cluster, title: str, report: Report) -> None:
+        name = "-".join(word for word in "".join(c if c.isalnum() else " " for c in title).lower().split())
         self.cluster = cluster
-        self.stream = numbered_stream.make(cluster.kafka.bootstrap_servers, name)
-        self.namespace = cluster.plane.namespace(name, true_cluster.RESTRICTED)
-        self.module = ModuleDriver(cluster.plane, self.namespace, "numbered")
+        self.stream = numbered_stream.make(cluster.bootstrap_servers, name[:30])
+        self.namespace = cluster.access.namespace(name[:30].strip("-"), release.RESTRICTED)
+        self.module = ModuleDriver(cluster.access, self.namespace, "numbered")
         self.sent: list[Any] = []
+        self._title = title
+        self._report = report
         self._numbered = numbered_stream.records(10_000_000, STATIONS)
         self._enough = threading.Event()
         self._sending: threading.Thread | None = None
@@ -32,7 +46,7 @@ class Scenario:
         """What a user does: `kubectl apply` of the module's YAML; the spec is the stream's, with changes."""
         self.module.spec = self.stream.spec(**changes)
         text = yaml.safe_dump(self.module.manifest(self.module.spec))
-        done = self.cluster.plane.kubectl("apply", "--filename", "-", stdin=text)
+        done = self.cluster.access.kubectl("apply", "--filename", "-", stdin=text)
         assert done.returncode == 0, done.stderr
 
     def send(self, count: int) -> None:
@@ -59,11 +73,11 @@ class Scenario:
         self._sending.start()
 
     def stop_sending(self) -> None:
-        """Ends the steady stream and waits until there are as many outputs as records."""
+        """Ends the steady stream; everything sent is acknowledged then."""
         self._enough.set()
         if self._sending is not None:
             self._sending.join()
-        self.until_outputs(len(self.sent))
+            self._sending = None
 
     def until_outputs(self, count: int) -> None:
         """Waits for so many outputs; the error tells the module's status."""
@@ -71,9 +85,44 @@ class Scenario:
             lambda: self.stream.output_count() >= count, f"there are {count} outputs", PATIENCE_SECONDS
         )
 
-    def examine(self) -> numbered_stream.Findings:
-        """What became of all records."""
-        return numbered_stream.examine(self.stream.outputs(), self.sent)
+    def conclude(self) -> numbered_stream.Findings:
+        """Ends the stream, waits for the output of each record, and counts; the report gets the counts."""
+        self.stop_sending()
+        self.until_outputs(len(self.sent))
+        found: list[numbered_stream.Findings] = []
+
+        def is_answered() -> bool:
+            found[:] = [numbered_stream.examine(self.stream.outputs(), self.sent)]
+            return not found[0].lost
+
+        with contextlib.suppress(TimeoutError):  # what is lost then is told by the findings
+            waiting.until(is_answered, what="every record has its output", timeout_seconds=PATIENCE_SECONDS)
+        self._note(found[0])
+        return found[0]
+
+    def _note(self, found: numbered_stream.Findings) -> None:
+        gaps = sorted(self.gaps_seconds().values())
+        self._report["scenarios"][self._title] = {
+            "records": len(self.sent),
+            "lost": len(found.lost),
+            "doubled": found.doubled,
+            "doubled_unmarked": found.doubled_unmarked,
+            "out_of_order": len(found.out_of_order),
+            "wrong_windows": len(found.wrong_windows),
+            "gap_median_seconds": round(gaps[len(gaps) // 2], 2),
+            "gap_longest_seconds": round(gaps[-1], 2),
+        }
+
+    def gaps_seconds(self, since_ms: float = 0.0) -> dict[str, float]:
+        """By station the longest time between two outputs, by their own timestamps, from then (epoch) on."""
+        times = collections.defaultdict(list)
+        for each in self.stream.outputs():
+            if each.timestamp_ms >= since_ms:
+                times[json.loads(each.value or b"")["stationId"]].append(each.timestamp_ms)
+        return {
+            station: max((b - a for a, b in itertools.pairwise(sorted(some))), default=0.0) / 1000
+            for station, some in times.items()
+        }
 
     def longest_silence_seconds(self, since_ms: float) -> float:
         """The longest time without any output, by the outputs' own timestamps, from then (epoch) on."""
@@ -88,6 +137,21 @@ class Scenario:
             for pod in self.module.pods().values()
             for each in pod["status"].get("containerStatuses", ())
         }
+
+    def signal(self, pod: str, number: signal.Signals) -> None:
+        """Sends a signal to all processes of a pod; raises as `pod_processes.send`."""
+        pod_processes.send(self.cluster.access.api, self.namespace, pod, number)
+
+    def columns(self) -> dict[str, Any]:
+        """What `kubectl get analysismodule` prints in each column of the module's row, as users see it."""
+        done = self.cluster.access.kubectl(
+            *("get", names.PLURAL, self.module.name, "--namespace", self.namespace, "--output", "wide")
+        )
+        assert done.returncode == 0, done.stderr
+        head, row = done.stdout.splitlines()
+        starts = [head.index(word) for word in head.split()]
+        parts = [slice(a, b) for a, b in itertools.zip_longest(starts, starts[1:])]
+        return {head[part].strip(): row[part].strip() for part in parts}
 
     def until_restarted(self, pod: str) -> None:
         """Waits until a pod's container was started anew and is ready."""

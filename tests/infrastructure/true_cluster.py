@@ -1,4 +1,4 @@
-"""What a user has: Kubernetes with a true node that has our images, Kafka that pods reach, and a release.
+"""What a user has: Kubernetes with a true node that has our images, and Kafka that pods reach.
 
 From a shell: `python -m tests.infrastructure.true_cluster` brings it up, installs the chart, prints the
 addresses and runs until Ctrl-C or SIGTERM.
@@ -6,38 +6,25 @@ addresses and runs until Ctrl-C or SIGTERM.
 
 import argparse
 import contextlib
-import dataclasses
 import signal
 import sys
 import threading
-import time
 from typing import Self
 
 from tests.infrastructure import (
     control_plane,
-    helm,
     images,
     kafka_cluster,
     kubernetes_distribution,
     node_namespaces,
+    release,
     true_node,
 )
-
-RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
-"""Labels of a namespace in which a pod that asks for more than the least is refused."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Release:
-    """The chart as installed on a cluster, in its namespace, and when (monotonic) that began."""
-
-    cluster: "TrueCluster"
-    namespace: str
-    began: float
+from tests.infrastructure.cluster_access import ClusterAccess
 
 
 class TrueCluster:
-    """The cluster, there from `start` to `stop`; before `install` it has not heard of AnalysisModules."""
+    """The cluster, there from `start` to `stop`; it has not heard of AnalysisModules yet."""
 
     def __init__(self) -> None:
         self._open = contextlib.ExitStack()
@@ -70,32 +57,36 @@ class TrueCluster:
         """Ends all, in the opposite order. May be called twice."""
         self._open.close()
 
-    def install(self, values: helm.Values | None = None) -> Release:
-        """`helm install` in a new namespace that enforces `restricted`; returns when the operator is ready.
+    @property
+    def access(self) -> ClusterAccess:
+        """Kubernetes."""
+        return self.plane
 
-        Raises helm.HelmRefused.
-        """
-        namespace = self.plane.namespace("analysis", RESTRICTED)
-        began = time.monotonic()
-        where = ["--namespace", namespace]
-        helm.run(
-            *("install", helm.RELEASE, str(helm.CHART), "--wait", *where),
-            values=values or {},
-            kubeconfig=self.plane.kubeconfig,
-        )
-        return Release(self, namespace, began)
+    @property
+    def bootstrap_servers(self) -> str:
+        """Kafka."""
+        return self.kafka.bootstrap_servers
+
+    def restart_broker(self, *, down_seconds: float) -> None:
+        """Kills the broker (SIGKILL) and starts it again after a while, on its data."""
+        self.kafka.kill(0)
+        threading.Event().wait(down_seconds)
+        self.kafka.restore()
 
 
 def main() -> None:
     """Runs a cluster with the chart installed until Ctrl-C or SIGTERM; how to use it goes to stdout."""
-    argparse.ArgumentParser(description=main.__doc__).parse_args()
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--bare", action="store_true", help="do not install the chart")
+    bare = parser.parse_args().bare
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda number, frame: ended.set())
     with contextlib.suppress(KeyboardInterrupt), TrueCluster() as cluster:
-        cluster.install()
+        if not bare:
+            release.install(cluster)
         print(f"export KUBECONFIG={cluster.plane.kubeconfig}")
         print(f"export PATH={kubernetes_distribution.kubectl().parent}:$PATH")
-        print(f"export KAFKA_BOOTSTRAP_SERVERS={cluster.kafka.bootstrap_servers}")
+        print(f"export KAFKA_BOOTSTRAP_SERVERS={cluster.bootstrap_servers}")
         sys.stdout.flush()
         ended.wait()
 

@@ -4,8 +4,6 @@ It lives in a place of its own (`node_namespaces`), which `ControlPlane` and Kaf
 `machine_address`. There is no cluster DNS, and network policies have no effect; all else is Kubernetes' own.
 """
 
-import os
-import signal
 import subprocess
 import uuid
 from collections.abc import Callable, Sequence
@@ -91,32 +89,9 @@ class TrueNode:
             process.kill()
         self._processes.clear()
 
-    def kill(self, namespace: str, pod: str) -> None:
-        """Kills all processes of a pod's container (SIGKILL), as the kernel does when memory is short."""
-        self._signal(namespace, pod, signal.SIGKILL)
-
-    def freeze(self, namespace: str, pod: str) -> None:
-        """Stops all processes of a pod's container in their tracks (SIGSTOP)."""
-        self._signal(namespace, pod, signal.SIGSTOP)
-
-    def thaw(self, namespace: str, pod: str) -> None:
-        """Lets the processes of a pod's container go on (SIGCONT)."""
-        self._signal(namespace, pod, signal.SIGCONT)
-
     def log_tail(self, program: str, lines: int = 40) -> str:
         """The last lines that containerd, kubelet or kube-proxy printed."""
         return self._processes[program].log_tail(lines)
-
-    def _signal(self, namespace: str, pod: str, number: signal.Signals) -> None:
-        found = self._plane.api.get(api_client.PODS, pod, namespace=namespace)
-        for container in found["status"]["containerStatuses"]:
-            processes = self._place.container_processes(
-                container["containerID"].removeprefix("containerd://")
-            )
-            if not processes:
-                raise LookupError(f"{namespace}/{pod}: no process runs in its container {container['name']}")
-            for process in processes:
-                os.kill(process, number)
 
     def _start_containerd(self) -> None:
         directory = self._place.directory

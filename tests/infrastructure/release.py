@@ -1,0 +1,76 @@
+"""A release of the chart on a cluster: installed by helm as a user would, or found there."""
+
+import dataclasses
+import json
+import time
+from typing import Any, Protocol
+
+from tests.infrastructure import helm
+from tests.infrastructure.cluster_access import ClusterAccess
+
+RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
+"""Labels of a namespace in which a pod that asks for more than the least is refused."""
+
+
+class Cluster(Protocol):
+    """Kubernetes whose nodes have our images, and Kafka that its pods reach."""
+
+    @property
+    def access(self) -> ClusterAccess:
+        """Kubernetes."""
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Kafka, host:port with commas between, at addresses that the pods and this process reach."""
+
+    def restart_broker(self, *, down_seconds: float) -> None:
+        """Kills a broker (SIGKILL) and starts it again after a while; `programs.Unavailable` if not ours."""
+
+    def stop(self) -> None:
+        """Ends what was started for the tests."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Release:
+    """The chart as installed on a cluster, in its namespace, and when (monotonic) that began.
+
+    `began` is None if it was there before.
+    """
+
+    cluster: Cluster
+    namespace: str
+    began: float | None
+
+    def run(self, *arguments: str, values: helm.Values | None = None) -> str:
+        """`helm ...` in the release's namespace; raises helm.HelmRefused."""
+        where = ["--namespace", self.namespace]
+        return helm.run(*arguments, *where, values=values, kubeconfig=self.cluster.access.kubeconfig)
+
+    def upgrade(self, values: helm.Values) -> None:
+        """`helm upgrade` with these values alone; returns when the operator is ready."""
+        self.run("upgrade", helm.RELEASE, str(helm.CHART), "--wait", values=values)
+
+    def uninstall(self) -> None:
+        """`helm uninstall`; the CRD and all modules stay."""
+        self.run("uninstall", helm.RELEASE, "--wait")
+
+
+def install(cluster: Cluster, values: helm.Values | None = None) -> Release:
+    """`helm install` in a new namespace that enforces `restricted`; returns when the operator is ready.
+
+    Raises helm.HelmRefused.
+    """
+    release = Release(cluster, cluster.access.namespace("analysis", RESTRICTED), time.monotonic())
+    release.run("install", helm.RELEASE, str(helm.CHART), "--wait", values=values or {})
+    return release
+
+
+def found(cluster: Cluster) -> Release | None:
+    """The release that is there already, in whatever namespace."""
+    told: list[dict[str, Any]] = json.loads(
+        helm.run(
+            *("list", "--all-namespaces", "--filter", f"^{helm.RELEASE}$", "--output", "json"),
+            kubeconfig=cluster.access.kubeconfig,
+        )
+    )
+    return next((Release(cluster, each["namespace"], None) for each in told), None)
