@@ -241,8 +241,7 @@ class ApiClient:
         response = self._send(method, path + ("?" + asked if asked else ""), body, headers)
         try:
             data = response.read()
-        except (urllib3.exceptions.HTTPError, OSError, kubernetes.client.ApiException) as error:
-            # The official client tells a failed TLS handshake as an answer with status 0.
+        except (urllib3.exceptions.HTTPError, OSError) as error:
             raise ApiUnreachable(f"{method} {path}: {error}") from error
         document = _parsed(data)
         if response.status >= 400:

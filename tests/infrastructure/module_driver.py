@@ -121,7 +121,7 @@ class ModuleDriver:
         def settled() -> bool:
             found = self.get()
             status = found.get("status") or {}
-            progressing = next(
+            progressing: dict[str, Any] = next(
                 (each for each in status.get("conditions", ()) if each["type"] == "Progressing"), {}
             )
             return bool(

@@ -89,40 +89,30 @@ class Scenario:
         """Ends the stream, waits for the output of each record, and counts; the report gets the counts."""
         self.stop_sending()
         self.until_outputs(len(self.sent))
+        return self.count(self._title, self.stream)
+
+    def count(self, title: str, stream: numbered_stream.NumberedStream) -> numbered_stream.Findings:
+        """What became of all records in one module's outputs; the report gets an entry of that title."""
         found: list[numbered_stream.Findings] = []
 
         def is_answered() -> bool:
-            found[:] = [numbered_stream.examine(self.stream.outputs(), self.sent)]
+            found[:] = [numbered_stream.examine(stream.outputs(), self.sent)]
             return not found[0].lost
 
         with contextlib.suppress(TimeoutError):  # what is lost then is told by the findings
             waiting.until(is_answered, what="every record has its output", timeout_seconds=PATIENCE_SECONDS)
-        self._note(found[0])
-        return found[0]
-
-    def _note(self, found: numbered_stream.Findings) -> None:
-        gaps = sorted(self.gaps_seconds().values())
-        self._report["scenarios"][self._title] = {
+        gaps = sorted(gaps_seconds(stream).values())
+        self._report["scenarios"][title] = {
             "records": len(self.sent),
-            "lost": len(found.lost),
-            "doubled": found.doubled,
-            "doubled_unmarked": found.doubled_unmarked,
-            "out_of_order": len(found.out_of_order),
-            "wrong_windows": len(found.wrong_windows),
+            "lost": len(found[0].lost),
+            "doubled": found[0].doubled,
+            "doubled_unmarked": found[0].doubled_unmarked,
+            "out_of_order": len(found[0].out_of_order),
+            "wrong_windows": len(found[0].wrong_windows),
             "gap_median_seconds": round(gaps[len(gaps) // 2], 2),
             "gap_longest_seconds": round(gaps[-1], 2),
         }
-
-    def gaps_seconds(self, since_ms: float = 0.0) -> dict[str, float]:
-        """By station the longest time between two outputs, by their own timestamps, from then (epoch) on."""
-        times = collections.defaultdict(list)
-        for each in self.stream.outputs():
-            if each.timestamp_ms >= since_ms:
-                times[json.loads(each.value or b"")["stationId"]].append(each.timestamp_ms)
-        return {
-            station: max((b - a for a, b in itertools.pairwise(sorted(some))), default=0.0) / 1000
-            for station, some in times.items()
-        }
+        return found[0]
 
     def longest_silence_seconds(self, since_ms: float) -> float:
         """The longest time without any output, by the outputs' own timestamps, from then (epoch) on."""
@@ -161,3 +151,15 @@ class Scenario:
             return all(each["ready"] and each["restartCount"] for each in statuses)
 
         waiting.until(is_ready, what=f"{pod} is ready again", timeout_seconds=PATIENCE_SECONDS)
+
+
+def gaps_seconds(stream: numbered_stream.NumberedStream, since_ms: float = 0.0) -> dict[str, float]:
+    """By station the longest time between two outputs, by their own timestamps, from then (epoch) on."""
+    times = collections.defaultdict(list)
+    for each in stream.outputs():
+        if each.timestamp_ms >= since_ms:
+            times[json.loads(each.value or b"")["stationId"]].append(each.timestamp_ms)
+    return {
+        station: max((b - a for a, b in itertools.pairwise(sorted(some))), default=0.0) / 1000
+        for station, some in times.items()
+    }

@@ -1,4 +1,4 @@
-"""Markdown as far as tests ask: headings, code blocks, tables, links."""
+"""Markdown as far as tests ask: headings, code blocks, tables, links, and what twins have alike."""
 
 import dataclasses
 import re
@@ -67,3 +67,22 @@ class Page:
     def codes(self) -> list[str]:
         """The texts in backticks."""
         return re.findall(r"`([^`\n]+)`", self.prose)
+
+
+TWINS = ".zh-CN.md"
+"""How the name of a page in Chinese ends; the page of the same name without it says the same in English."""
+
+
+def outline(page: Page) -> dict[str, object]:
+    """What a page and its twin have alike, whatever the language of their words.
+
+    A link counts as the page that it leads to, in either language, wherever in it: headings are translated.
+    """
+    sections = re.split(r"^## ", page.prose, flags=re.MULTILINE)
+    return {
+        "levels of headings": [level for level, _ in page.headings],
+        "code blocks": page.blocks,
+        "links": [link.partition("#")[0].replace(TWINS, ".md") for link in page.links],
+        "sizes of tables": [[len(row) for row in table] for table in page.tables],
+        "names in each section": [sorted(set(re.findall(r"`([^`\n]+)`", text))) for text in sections],
+    }

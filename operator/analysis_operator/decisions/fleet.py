@@ -34,8 +34,12 @@ class Shard:
     @property
     def ready(self) -> bool:
         """Whether its worker does its work, and is not to be replaced by one of another rollout."""
-        pod = self.pod
-        return pod is not None and pod.ready and not pod.terminating and self.rollout in (None, pod.rollout)
+        return self.serving and self.pod is not None and self.rollout in (None, self.pod.rollout)
+
+    @property
+    def serving(self) -> bool:
+        """Whether a worker of it is ready, whatever it was made for."""
+        return self.pod is not None and self.pod.ready and not self.pod.terminating
 
     @property
     def alive(self) -> bool:

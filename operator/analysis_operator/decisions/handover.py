@@ -68,35 +68,41 @@ def step(
     unconfirmed: Mapping[int, frozenset[int]],
     slots: int,
     shards: int,
+    serving: frozenset[int] = _NOTHING,
     last_epoch: int = 0,
 ) -> dict[int, Holding]:
     """Take the next step towards `balanced` owners: what every shard is to be told now.
 
     `unconfirmed` has, for each shard, the slots of its releasing set that its worker may still own; none for
-    a shard that is absent. `last_epoch` is the highest ever given, should a ConfigMap have been lost.
+    a shard that is absent. `serving` are the shards whose workers are ready. `last_epoch` is the highest ever
+    given, should a ConfigMap have been lost.
 
     - What is confirmed is released.
-    - A slot of the wrong shard goes to that shard's releasing set.
+    - A slot of the wrong shard goes to that shard's releasing set; one that is served where it is stays until
+      the shard that it is wanted for serves too, so that its stations do not wait for a pod to start.
     - A slot of no shard goes to its wanted one, unless another may still own it. A shard that lets go of a
       slot and has room again takes it back at once.
     - Of two shards that hold the same slot, the one of the higher epoch keeps it, of equals the lowest; the
       other lets go of it.
     - Slots beyond `slots` are dropped.
 
-    The result has shards 0 to `shards - 1`, and above them those that still let go of something. All shards
-    whose slots changed get the same new epoch; those that are as before stay equal. Until something is
-    confirmed a further step changes nothing.
+    The result has shards 0 to `shards - 1`, and above them those that still hold or let go of something. All
+    shards whose slots changed get the same new epoch; those that are as before stay equal. Until something is
+    confirmed, or another shard serves, a further step changes nothing.
     """
     reach = {
         shard: _reach(holding, unconfirmed.get(shard, _NOTHING), slots) for shard, holding in holdings.items()
     }
-    told = _told(_owners(holdings, slots), reach, slots, shards)
+    owners = _owners(holdings, slots)
+    reached = _reached(owners, reach)
+    wanted = _wanted(owners, reached, slots=slots, shards=shards, serving=serving)
+    told = _told(owners, wanted, reached, serving)
     epoch = max([last_epoch, *(holding.epoch for holding in holdings.values())]) + 1
     result = {}
     for shard in sorted({*range(shards), *holdings}):
         own = frozenset(told[shard])
         releasing = reach.get(shard, _NOTHING) - own
-        if shard < shards or releasing:
+        if shard < shards or own or releasing:
             result[shard] = _holding(holdings.get(shard), own, releasing, epoch)
     return result
 
@@ -106,19 +112,30 @@ def _reach(holding: Holding, unconfirmed: frozenset[int], slots: int) -> frozens
     return ((holding.releasing & unconfirmed) | holding.slots) & frozenset(range(slots))
 
 
-def _told(
-    owners: Mapping[int, int], reach: Mapping[int, frozenset[int]], slots: int, shards: int
-) -> dict[int, set[int]]:
-    """The slots that each shard may be told to own now."""
-    reached: dict[int, set[int]] = collections.defaultdict(set)  # slot -> shards
+def _reached(owners: Mapping[int, int], reach: Mapping[int, frozenset[int]]) -> dict[int, set[int]]:
+    """For each slot without an owner the shards whose workers may own it, if there are any."""
+    reached: dict[int, set[int]] = collections.defaultdict(set)
     for shard, reaches in reach.items():
         for slot in reaches - owners.keys():
             reached[slot].add(shard)
+    return reached
+
+
+def _told(
+    owners: Mapping[int, int],
+    wanted: Mapping[int, int],
+    reached: Mapping[int, set[int]],
+    serving: frozenset[int],
+) -> dict[int, set[int]]:
+    """The slots that each shard may be told to own now."""
     told: dict[int, set[int]] = collections.defaultdict(set)
-    for slot, shard in _wanted(owners, reached, slots, shards).items():
-        stays = owners.get(slot) == shard
-        if stays or (slot not in owners and reached[slot] <= {shard}):
-            told[shard].add(slot)
+    for slot, shard in wanted.items():
+        owner = owners.get(slot)
+        if owner is None:
+            if reached.get(slot, set()) <= {shard}:
+                told[shard].add(slot)
+        elif owner == shard or (owner in serving and shard not in serving):
+            told[owner].add(slot)
     return told
 
 
@@ -139,7 +156,12 @@ def _owners(holdings: Mapping[int, Holding], slots: int) -> dict[int, int]:
 
 
 def _wanted(
-    owners: Mapping[int, int], reached: Mapping[int, set[int]], slots: int, shards: int
+    owners: Mapping[int, int],
+    reached: Mapping[int, set[int]],
+    *,
+    slots: int,
+    shards: int,
+    serving: frozenset[int],
 ) -> dict[int, int]:
     """Balance over the present owners, preferring to give back what a shard is still letting go of.
 
@@ -148,7 +170,7 @@ def _wanted(
     """
     held = dict(owners)
     while True:
-        wanted = partitioning.balanced(held, slots=slots, shards=shards)
+        wanted = partitioning.balanced(held, slots=slots, shards=shards, serving=serving)
         room = collections.Counter(wanted.values())
         room.subtract(held.values())
         returned = {}

@@ -3,19 +3,23 @@
 from collections.abc import Mapping, Sequence
 
 
-def balanced(owners: Mapping[int, int], *, slots: int, shards: int) -> dict[int, int]:
+def balanced(
+    owners: Mapping[int, int], *, slots: int, shards: int, serving: frozenset[int] = frozenset()
+) -> dict[int, int]:
     """Give the wanted owner, 0 to `shards - 1`, of every slot from 0 to `slots - 1`; {} for no shards.
 
     `owners` leads from slots to their present shards. A slot without one, or whose shard is not one of
     `shards`, is free; slots outside the range are ignored.
 
     The rule: each shard has a quota, floor(slots / shards), or one more for as many shards as the division
-    leaves slots over: those that hold most, of equals the lowest. A shard keeps its lowest slots up to its
-    quota; what is free then fills the others, lowest slots to lowest shards.
+    leaves slots over: those that hold so many or more, then those that hold most, of equals the lowest. A
+    shard keeps its lowest slots up to its quota; what is free then fills the others, lowest slots to lowest
+    shards, those of `serving` before the others.
 
     Movement is minimal: with loads within one of each other some shards have the larger quota, a shard must
     give up what exceeds its own, and no choice of the larger quotas saves more slots than giving them to
-    those that hold most. What is balanced already stays as it is.
+    those that would fill them. What is balanced already stays as it is, and a shard that has not yet given
+    up all that it must changes nothing for the others.
     """
     if shards < 1:
         return {}
@@ -23,7 +27,8 @@ def balanced(owners: Mapping[int, int], *, slots: int, shards: int) -> dict[int,
     quotas = _quotas(held, slots)
     wanted = {slot: shard for shard, own in enumerate(held) for slot in own[: quotas[shard]]}
     free = [slot for slot in range(slots) if slot not in wanted]
-    places = (shard for shard, own in enumerate(held) for _ in range(quotas[shard] - len(own)))
+    order = sorted(range(shards), key=lambda shard: (shard not in serving, shard))
+    places = (shard for shard in order for _ in range(quotas[shard] - len(held[shard])))
     wanted.update(zip(free, places, strict=True))
     return {slot: wanted[slot] for slot in range(slots)}
 
@@ -45,6 +50,6 @@ def _held(owners: Mapping[int, int], slots: int, shards: int) -> list[list[int]]
 
 def _quotas(held: Sequence[Sequence[int]], slots: int) -> list[int]:
     quota, left_over = divmod(slots, len(held))
-    ranked = sorted(range(len(held)), key=lambda shard: (-len(held[shard]), shard))
+    ranked = sorted(range(len(held)), key=lambda shard: (-min(len(held[shard]), quota + 1), shard))
     larger = frozenset(ranked[:left_over])
     return [quota + (shard in larger) for shard in range(len(held))]

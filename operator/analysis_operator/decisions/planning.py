@@ -119,6 +119,7 @@ def _holdings(asked: spec.ModuleSpec, shards: Mapping[int, Shard], observed: Obs
         unconfirmed=fleet.unconfirmed(shards),
         slots=asked.partitioning.slots,
         shards=asked.workers.replicas,
+        serving=frozenset(number for number, shard in shards.items() if shard.serving),
         last_epoch=observed.module.last_told.epoch,
     )
 

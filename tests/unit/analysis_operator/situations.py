@@ -110,6 +110,13 @@ def _scaled(replicas: int) -> Callable[[], Fleet]:
     return bring
 
 
+def _handing_over() -> Fleet:
+    fleet = _scaled(3)()
+    fleet.step()
+    fleet.run_pods()
+    return fleet
+
+
 def _scaled_to_none() -> Fleet:
     fleet = _scaled(0)()
     fleet.settle()
@@ -174,8 +181,10 @@ SITUATIONS: Mapping[str, Situation] = {
     "a rolling edit": Situation(
         _edited(observability={"logFormat": "json"}), "Progressing", "Progressing", "True", "RollingOut"
     ),
-    "scaled up": Situation(_scaled(3), "Progressing", "Progressing", "True", "HandOver"),
-    "scaled up, not assigned": Situation(_scaled(3), "Progressing", "Assigned", "False", "HandOver"),
+    "scaled up": Situation(_scaled(3), "Progressing", "Progressing", "True", "Starting"),
+    "scaled up, all assigned": Situation(_scaled(3), "Progressing", "Assigned", "True", "Assigned"),
+    "handing over": Situation(_handing_over, "Progressing", "Progressing", "True", "HandOver"),
+    "handing over, not assigned": Situation(_handing_over, "Progressing", "Assigned", "False", "HandOver"),
     "scaled to nothing": Situation(_scaled_to_none, "Suspended", "Ready", "False", "NoWorkers"),
     "scaled to nothing, not assigned": Situation(
         _scaled_to_none, "Suspended", "Assigned", "False", "NoWorkers"

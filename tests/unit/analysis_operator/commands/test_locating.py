@@ -37,6 +37,8 @@ async def test_a_slot_on_its_way_is_still_with_who_lets_go_of_it() -> None:
     fleet = views.running(1)
     fleet.edit(views.a_spec(2))
     fleet.step()
+    fleet.run_pods()
+    fleet.step()
     assert "letting go" in await where(fleet)
 
 

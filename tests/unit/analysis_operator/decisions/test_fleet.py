@@ -138,6 +138,8 @@ class TestTwoPodsOfAShard:
         fleet = fleets.settled()
         fleet.edit(fleets.with_workers(replicas=2))
         fleet.step()
+        fleet.run_pods()
+        fleet.step()
         fleet.run_workers()
         assert fleet_view.unconfirmed(shards(fleet)) == {}
         another_pod(fleet, terminating=True)

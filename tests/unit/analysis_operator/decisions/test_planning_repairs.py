@@ -152,6 +152,8 @@ class TestStamps:
     def test_are_given_for_a_new_epoch_too(self) -> None:
         fleet = fleets.settled()
         fleet.edit(fleets.with_workers(replicas=2))
+        fleet.step()
+        fleet.run_pods()
         assert len(stamped(fleet)) == 1
 
     def test_end_once_the_worker_runs_it(self) -> None:

@@ -40,11 +40,47 @@ def test_scaled_from_2_to_5_to_3_no_slot_is_owned_twice_and_all_are_in_the_end()
         assert len(fleet.pods) == replicas
 
 
+def test_scaled_up_nobody_lets_go_before_the_gainers_pod_is_ready() -> None:
+    fleet = fleets.settled(fleets.with_workers(replicas=2))
+    scale(fleet, 3)
+    fleet.step()
+    fleet.run_pods(ready=False)
+    fleet.run_workers()
+    fleet.step()
+    assert fleet.slots() == {**HALVES, 2: ""}
+    assert fleets.condition(fleet.plan(), "Progressing")[:2] == ("True", "Starting")
+    fleet.change_pod(2, ready=True)
+    fleet.settle()
+    assert fleet.slots() == {0: "0-21", 1: "32-52", 2: "22-31,53-63"}
+
+
+def test_scaled_down_nobody_lets_go_to_a_shard_whose_pod_is_not_ready() -> None:
+    fleet = fleets.settled(fleets.with_workers(replicas=2))
+    fleet.change_pod(0, ready=False)
+    scale(fleet, 1)
+    assert fleet.step().delete == ()
+    assert fleet.slots() == HALVES
+    fleet.change_pod(0, ready=True)
+    fleet.settle()
+    assert fleet.slots() == {0: "0-63"}
+
+
+def test_a_shard_that_does_not_serve_lets_go_at_once() -> None:
+    fleet = fleets.settled(fleets.with_workers(replicas=2))
+    fleet.change_pod(1, ready=False)
+    scale(fleet, 3)
+    fleet.step()
+    fleet.run_workers()
+    fleet.step()
+    assert fleet.slots() == {0: "0-31", 1: "32-52", 2: "53-63"}
+
+
 def test_scaled_up_the_gainers_wait_for_the_losers_word() -> None:
     fleet = fleets.settled(fleets.with_workers(replicas=2))
     scale(fleet, 4)
     fleet.step()
     fleet.run_pods()
+    fleet.step()
     assert fleet.slots() == {0: "0-15", 1: "32-47", 2: "", 3: ""}
     for _ in range(3):
         fleet.run_workers(drain=False)
@@ -72,6 +108,8 @@ def test_a_loser_whose_pod_is_gone_has_let_go() -> None:
     fleet = fleets.settled(fleets.with_workers(replicas=1))
     fleet.silent = {fleet.pod(0).name}
     scale(fleet, 2)
+    fleet.step()
+    fleet.run_pods()
     fleet.step()
     fleet.end_pod(fleet.pod(0).name)
     fleet.step()
