@@ -1,7 +1,8 @@
 """A proxy before the API server that does what networks and overloaded servers do: cuts, silence, refusals.
 
 One program under test gets its kubeconfig and speaks plain HTTP to it; the proxy speaks TLS to the API
-server, as one user. It reads requests, so that a fault can be aimed at watches, at a kind, at a verb.
+server, as one service account. It reads requests, so that a fault can be aimed at watches, at a kind, at a
+verb.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ import dataclasses
 import json
 import ssl
 import threading
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,7 +21,6 @@ import yaml
 from aiohttp import web
 
 from tests.infrastructure import local_ports
-from tests.infrastructure.control_plane import ControlPlane
 
 START_TIMEOUT_SECONDS = 10.0
 _TURNS_TO_CLOSE = 10
@@ -75,22 +75,22 @@ BROKEN = Refusal(status=500, reason="InternalError")
 
 
 class ApiProxy:
-    """One user's way to a control plane, from `start` to `stop`; `kubeconfig` leads there."""
+    """A way to a control plane, inside a `with`; `kubeconfig` leads there.
 
-    def __init__(
-        self,
-        plane: ControlPlane,
-        directory: Path,
-        user: str = "proxied",
-        groups: Sequence[str] = ("system:masters",),
-    ) -> None:
-        self.kubeconfig = directory / f"{user}-kubeconfig"
+    `behind` is the kubeconfig of the service account, with a token, that the proxy is to the API server.
+    """
+
+    def __init__(self, behind: Path, directory: Path, *, name: str = "proxied") -> None:
+        self.kubeconfig = directory / f"{name}-kubeconfig"
         self.answered: collections.Counter[Asked] = collections.Counter()
         """Requests that the API server answered."""
         self.refused: collections.Counter[Asked] = collections.Counter()
         """Requests that were answered by a Refusal."""
-        self._url = plane.url
-        self._tls = _client_tls(plane.kubeconfig_of(user, groups))
+        document = yaml.safe_load(behind.read_text(encoding="utf-8"))
+        cluster, user = document["clusters"][0]["cluster"], document["users"][0]["user"]
+        self._url = str(cluster["server"])
+        self._tls = ssl.create_default_context(cafile=cluster["certificate-authority"])
+        self._headers = {"Authorization": f"Bearer {user['token']}"}
         self._silent: Matches = lambda _: False
         self._refusals: list[tuple[Matches, Refusal, int]] = []
         self._open: dict[asyncio.Event, Asked] = {}
@@ -140,6 +140,7 @@ class ApiProxy:
     async def _listen(self) -> None:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=self._tls, limit=0),
+            headers=self._headers,
             timeout=aiohttp.ClientTimeout(total=None),
             auto_decompress=False,
         )
@@ -281,14 +282,6 @@ def _asked(request: web.BaseRequest) -> Asked:
     if request.query.get("watch") in ("true", "1"):
         return Asked("watch", plural)
     return Asked("get" if len(parts) > 1 else "list", plural)
-
-
-def _client_tls(kubeconfig: Path) -> ssl.SSLContext:
-    document = yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))
-    cluster, user = document["clusters"][0]["cluster"], document["users"][0]["user"]
-    tls = ssl.create_default_context(cafile=cluster["certificate-authority"])
-    tls.load_cert_chain(user["client-certificate"], user["client-key"])
-    return tls
 
 
 def _kubeconfig(cluster: dict[str, str]) -> dict[str, Any]:

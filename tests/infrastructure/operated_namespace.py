@@ -8,6 +8,7 @@ from typing import Any
 from tests.infrastructure import idle_modules
 from tests.infrastructure.control_plane import ControlPlane
 from tests.infrastructure.module_driver import ModuleDriver
+from tests.infrastructure.operator_account import OperatorAccount
 from tests.infrastructure.operator_process import OperatorProcess
 
 NOWHERE = "127.0.0.1:9"
@@ -55,19 +56,23 @@ class OperatedNamespace:
 def operated(
     plane: ControlPlane, directory: Path, prefix: str, settings: Mapping[str, Any] | None = None
 ) -> Iterator[OperatedNamespace]:
-    """A fresh namespace and an operator that leads there and sees no other."""
+    """A fresh namespace and an operator that leads there and sees no other, with the chart's rights.
+
+    Raises AssertionError at the end if the operator asked for more than the chart grants.
+    """
     with idle_modules.namespaces(plane) as make:
         namespace = make(prefix)
-        user = f"operator-of-{namespace}"
+        account = OperatorAccount(plane, namespace, serves=[namespace])
         operator = OperatorProcess(
             directory,
-            plane.kubeconfig_of(user, groups=["system:masters"]),
+            account.kubeconfig,
             lease_namespace=namespace,
-            settings={"namespaces": [namespace], **(settings or {})},
+            settings={**account.scope, **(settings or {})},
         )
         with operator:
             operator.wait_until_leading()
-            yield OperatedNamespace(plane, namespace, operator, user)
+            yield OperatedNamespace(plane, namespace, operator, account.user)
+        account.require_nothing_refused()
 
 
 def spec(module: str, **changes: Any) -> dict[str, Any]:

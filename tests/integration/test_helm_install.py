@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from analysis_module import names
-from tests.infrastructure import api_client, helm, waiting
+from tests.infrastructure import api_client, helm, operator_account, waiting
 from tests.infrastructure.control_plane import ControlPlane
 from tests.infrastructure.module_driver import ModuleDriver
 from tests.infrastructure.operator_process import OperatorProcess
@@ -161,10 +161,12 @@ class TestCrd:
         release = released()
         until(lambda: is_served(plane), "modules are served")
         module = ModuleDriver(plane, plane.namespace("left"), "left")
+        since = plane.audit_position()
         with release.operator(tmp_path) as operator:
             operator.wait_until_leading()
             module.apply(SPEC)
             module.until_condition("Accepted", "True")
+        assert _forbidden(release, since) == set()
         release.uninstall()
 
         assert plane.api.find(api_client.DEPLOYMENTS, helm.RELEASE, namespace=release.namespace) is None
@@ -294,10 +296,11 @@ class TestRights:
 
 
 def _forbidden(release: Release, since: int) -> set[tuple[str, str]]:
+    operator_account.until_audited(release.plane)
     return {
         (event["verb"], event["requestURI"])
         for event in release.requests(since)
-        if event["responseStatus"]["code"] == 403
+        if event["responseStatus"]["code"] == operator_account.FORBIDDEN
     }
 
 
@@ -315,11 +318,5 @@ def _bind(plane: ControlPlane, namespace: str, user: str, role: str) -> None:
 
 
 def _may(plane: ControlPlane, user: str, verb: str, namespace: str, subresource: str = "") -> bool:
-    asked = {"group": names.API_GROUP, "resource": names.PLURAL, "verb": verb, "namespace": namespace}
-    review = {
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SubjectAccessReview",
-        "spec": {"user": user, "resourceAttributes": {**asked, "subresource": subresource}},
-    }
-    answer = plane.api.request("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", body=review)
-    return bool(answer["status"]["allowed"])
+    modules = {"group": names.API_GROUP, "resource": names.PLURAL, "subresource": subresource}
+    return operator_account.may(plane, user, {**modules, "verb": verb, "namespace": namespace})

@@ -1,11 +1,12 @@
 """What the operator made stays as planned on a real API server, and nothing else is touched."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from analysis_module import names
 from tests.infrastructure import api_client, operated_namespace, waiting
 from tests.infrastructure.control_plane import ControlPlane
 from tests.infrastructure.module_driver import CHILDREN, ModuleDriver
@@ -162,24 +163,78 @@ def test_20_idle_resyncs_write_nothing(place: OperatedNamespace, module: ModuleD
     assert place.writes() == []
 
 
-def test_an_edit_that_means_the_same_writes_no_child(place: OperatedNamespace, module: ModuleDriver) -> None:
+def test_an_edit_that_means_the_same_writes_nothing(place: OperatedNamespace) -> None:
+    module = place.module("whole")
+    module.api.create(
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "code", "namespace": place.name},
+            "data": {"callback.py": "def callback(station_id, module_input):\n    return {}\n"},
+        }
+    )
+    module.apply(operated_namespace.spec("whole", **SECTIONS))
+    module.until_condition("Accepted", "True")
     settled(place, module)
+    before = module.get()
+    crd = place.plane.api.get(api_client.CRDS, f"{names.PLURAL}.{names.API_GROUP}")
+    schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    written_out = turned_and_written_out(schema, module.spec)
+    assert written_out == before["spec"] != module.spec
     place.mark()
-    written_out = {
-        "suspend": False,
-        "workers": {"resources": {}, "replicas": 2},
-        "stations": {"include": []},
-        "partitioning": {"slots": 64, "routing": "Filtered"},
-        "output": {"enabled": True},
-        "errors": {"retries": 0, "breaker": {"failures": 0}},
-        "padding": "Zero",
-    }
-    spec = {**written_out, **{k: v for k, v in reversed(module.spec.items()) if k not in written_out}}
-    module.apply(spec)
+    module.apply(written_out)
+    resyncs(place, 2)
+    after = module.get()
+    assert after["metadata"]["resourceVersion"] != before["metadata"]["resourceVersion"]
+    assert after["metadata"]["generation"] == before["metadata"]["generation"]
+    assert place.writes() == []
+
+
+def test_of_an_edit_that_says_what_holds_anyway_only_its_generation_is_told(
+    place: OperatedNamespace, module: ModuleDriver
+) -> None:
+    settled(place, module)
+    before = module.get()["metadata"]["generation"]
+    place.mark()
+    module.apply(
+        stations={"include": []},
+        partitioning={"slots": 64, "routing": "Filtered"},
+        output={"enabled": True},
+        errors={"retries": 0, "breaker": {"failures": 0}},
+    )
     generation = module.get()["metadata"]["generation"]
+    assert generation > before
     module.until(lambda: module.status["observedGeneration"] == generation, "the edit is seen")
     resyncs(place, 2)
-    assert set(place.writes()) <= {"patch analysismodules cars status"}
+    assert set(place.writes()) == {"patch analysismodules cars status"}
+
+
+SECTIONS: dict[str, Any] = {
+    "kafka": {"bootstrapServers": [operated_namespace.NOWHERE], "security": {}},
+    "stations": {},
+    "inputs": [{"topic": "SCHEDULE-CAR-ORDER", "fields": ["currentSOC", "targetSOC"], "stationKey": {}}],
+    "dependencies": [operated_namespace.output_of("cars")],
+    "trigger": {},
+    "callback": {"configMapRef": {"name": "code"}},
+    "output": {},
+    "errors": {"breaker": {}},
+    "partitioning": {},
+    "workers": {"autoscaling": {}},
+    "observability": {},
+}
+"""Every part of a spec that has fields with defaults, which hold only where the part is there."""
+
+
+def turned_and_written_out(schema: Mapping[str, Any], value: Any) -> Any:
+    """The value with the schema's defaults, as the API server fills them in, its keys turned round."""
+    if isinstance(value, list):
+        return [turned_and_written_out(schema["items"], each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    known = schema.get("properties", {})
+    defaults = {key: each["default"] for key, each in known.items() if "default" in each}
+    whole = {**defaults, **value}
+    return {key: turned_and_written_out(known.get(key, {}), whole[key]) for key in reversed(whole)}
 
 
 def settled(place: OperatedNamespace, module: ModuleDriver) -> None:

@@ -15,6 +15,7 @@ from analysis_module import names
 from tests.infrastructure import api_client, idle_modules, waiting
 from tests.infrastructure.control_plane import ControlPlane
 from tests.infrastructure.module_driver import ModuleDriver
+from tests.infrastructure.operator_account import OperatorAccount
 from tests.infrastructure.operator_process import OperatorProcess
 
 OTHERS = 200
@@ -110,11 +111,12 @@ def crowd(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory)
     """An operator that has to fail for one module from its first moment on, then the 200."""
     with idle_modules.namespaces(control_plane) as make:
         namespace = make("isolation")
+        account = OperatorAccount(control_plane, namespace, serves=[namespace])
         operator = OperatorProcess(
             tmp_path_factory.mktemp("isolation"),
-            control_plane.kubeconfig,
+            account.kubeconfig,
             lease_namespace=namespace,
-            settings={"namespaces": [namespace], "resyncSeconds": 5, "statusSeconds": 5},
+            settings={**account.scope, "resyncSeconds": 5, "statusSeconds": 5},
         )
         with operator:
             crowd = Crowd(control_plane, namespace, operator)
@@ -123,6 +125,7 @@ def crowd(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory)
             operator.wait_until_leading()
             crowd.fill()
             yield crowd
+        account.require_nothing_refused()
 
 
 def _somebody_elses(name: str, namespace: str) -> dict[str, Any]:

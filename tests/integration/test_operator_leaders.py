@@ -7,18 +7,19 @@ import contextlib
 import itertools
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.infrastructure import api_client, idle_modules, waiting
+from tests.infrastructure import api_client, idle_modules, operator_account, waiting
 from tests.infrastructure.api_proxy import ApiProxy
 from tests.infrastructure.control_plane import ControlPlane
+from tests.infrastructure.operator_account import OperatorAccount
 from tests.infrastructure.operator_process import OperatorProcess
 
-MASTERS = ("system:masters",)
+NAMES = ("operator-a", "operator-b")
 AFTER_A_KILL_SECONDS = 20.0
 AFTER_A_STOP_SECONDS = 3.0
 MODULES = 6
@@ -27,12 +28,16 @@ WRITES = {"create", "update", "patch", "delete", "deletecollection"}
 
 
 class Pair:
-    """Two operators of one Lease, each a user of its own, and modules that a thread edits all the time."""
+    """Two operators of one Lease, each with its own account, and modules that a thread edits all the time."""
 
     def __init__(self, plane: ControlPlane, namespace: str, directory: Path) -> None:
         self.plane = plane
         self.namespace = namespace
-        self.proxy = ApiProxy(plane, directory, user="operator-b")
+        self.accounts = {
+            name: OperatorAccount(plane, namespace, serves=[namespace], name=name) for name in NAMES
+        }
+        self._names = {account.user: name for name, account in self.accounts.items()}
+        self.proxy = ApiProxy(self.accounts["operator-b"].kubeconfig, directory)
         self.modules = [idle_modules.driver(plane, namespace, f"m{index}") for index in range(MODULES)]
         self.edits = itertools.count(600)
         self._directory = directory
@@ -43,7 +48,7 @@ class Pair:
     def __enter__(self) -> "Pair":
         self.proxy.__enter__()
         kubeconfigs = {
-            "operator-a": self.plane.kubeconfig_of("operator-a", MASTERS),
+            "operator-a": self.accounts["operator-a"].kubeconfig,
             "operator-b": self.proxy.kubeconfig,
         }
         for name, kubeconfig in kubeconfigs.items():
@@ -52,7 +57,7 @@ class Pair:
                 kubeconfig,
                 lease_namespace=self.namespace,
                 name=name,
-                settings={"namespaces": [self.namespace]},
+                settings=self.accounts[name].scope,
             ).start()
         self._editing.start()
         return self
@@ -63,6 +68,8 @@ class Pair:
         for operator in self.operators.values():
             operator.__exit__()
         self.proxy.__exit__()
+        for account in self.accounts.values():
+            account.require_nothing_refused()
 
     def _edit(self) -> None:
         while not self._ended.wait(0.05):
@@ -102,27 +109,20 @@ class Pair:
         """Who wrote, in the order of arrival at the API server; a series of writes of one counts once."""
         written = [event for event in self.plane.audit_events(since=since) if self._is_write(event)]
         written.sort(key=lambda event: str(event["requestReceivedTimestamp"]))
-        return [name for name, _ in itertools.groupby(event["user"]["username"] for event in written)]
+        return [name for name, _ in itertools.groupby(self._names[_user(event)] for event in written)]
 
     def _is_write(self, event: dict[str, Any]) -> bool:
         about = event.get("objectRef", {})
         return (
-            event["user"]["username"] in self.operators
+            _user(event) in self._names
             and event["verb"] in WRITES
             and about.get("namespace") == self.namespace
             and about.get("resource") != "leases"
         )
 
-    def until_the_audit_log_is_written(self) -> None:
-        """Wait until the log holds a request that is made now, hence all before it."""
-        since, user = self.plane.audit_position(), "the-last"
-        with api_client.ApiClient(self.plane.kubeconfig_of(user, MASTERS)) as client:
-            client.items(api_client.LEASES, namespace=self.namespace)
-        waiting.until(
-            lambda: any(each["user"]["username"] == user for each in self.plane.audit_events(since=since)),
-            what="the audit log is written",
-            timeout_seconds=30,
-        )
+
+def _user(event: Mapping[str, Any]) -> str:
+    return str(event["user"]["username"])
 
 
 def until_ended(operator: OperatorProcess, seconds: float) -> int | None:
@@ -185,7 +185,7 @@ def test_a_frozen_leader_writes_nothing_after_it_wakes_up_and_ends_by_an_error(p
     pair.until_reconciled_by(other)
     leader.signal(signal.SIGCONT)
     assert until_ended(leader, 30) == 1
-    pair.until_the_audit_log_is_written()
+    operator_account.until_audited(pair.plane)
     assert pair.writers(since) == [leader.name, other.name]
 
 
@@ -218,5 +218,5 @@ def test_in_a_series_of_hand_overs_amid_edits_the_writes_of_two_operators_never_
         leader.stop()
     last = pair.restore()[0]
     pair.until_reconciled_by(last)
-    pair.until_the_audit_log_is_written()
+    operator_account.until_audited(pair.plane)
     assert pair.writers(since) == [*expected, last.name]

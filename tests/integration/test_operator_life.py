@@ -12,6 +12,7 @@ from tests.infrastructure.control_plane import ControlPlane
 from tests.infrastructure.kafka_cluster import KafkaEndpoint
 from tests.infrastructure.module_driver import ModuleDriver
 from tests.infrastructure.numbered_stream import NumberedStream
+from tests.infrastructure.operator_account import OperatorAccount
 from tests.infrastructure.operator_process import OperatorProcess
 from tests.infrastructure.process_node import ProcessNode
 
@@ -78,14 +79,15 @@ def life(
     namespace = control_plane.namespace("life")
     stream = numbered_stream.make(kafka.bootstrap_servers, "life")
     module = ModuleDriver(control_plane, namespace, "numbered")
-    settings = {"namespaces": [namespace]}
+    account = OperatorAccount(control_plane, namespace, serves=[namespace])
     operator = OperatorProcess(
-        tmp_path, control_plane.kubeconfig, lease_namespace=namespace, settings=settings
+        tmp_path, account.kubeconfig, lease_namespace=namespace, settings=account.scope
     )
     with operator:
         operator.wait_until_leading()
         module.apply(stream.spec())
         yield Life(operator, process_node, module, stream)
+    account.require_nothing_refused()
 
 
 def test_applied_it_runs_and_every_record_has_its_output(life: Life) -> None:

@@ -15,6 +15,7 @@ from tests.infrastructure import api_client, api_proxy, idle_modules, waiting
 from tests.infrastructure.api_proxy import ApiProxy
 from tests.infrastructure.control_plane import ControlPlane
 from tests.infrastructure.module_driver import ModuleDriver
+from tests.infrastructure.operator_account import OperatorAccount
 from tests.infrastructure.operator_process import OperatorProcess
 
 CAUGHT_UP_SECONDS = 75.0
@@ -30,13 +31,14 @@ class Scene:
     ) -> None:
         self.plane = plane
         self.namespace = namespace
-        self.proxy = ApiProxy(plane, directory, user=f"proxied-{namespace}")
+        self.account = OperatorAccount(plane, namespace, serves=[namespace])
+        self.proxy = ApiProxy(self.account.kubeconfig, directory)
         self.edited, self.robbed, self.ended = (
             idle_modules.driver(plane, namespace, name, expireAfterSeconds=601)
             for name in ("edited", "robbed", "ended")
         )
         self._directory = directory
-        self._settings = {"namespaces": [namespace], **settings}
+        self._settings = {**self.account.scope, **settings}
         self._lost = ""
         self._since = 0
 
@@ -56,6 +58,7 @@ class Scene:
     def __exit__(self, *_: object) -> None:
         self.operator.__exit__()
         self.proxy.__exit__()
+        self.account.require_nothing_refused()
 
     @property
     def modules(self) -> tuple[ModuleDriver, ...]:

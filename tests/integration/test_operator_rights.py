@@ -1,88 +1,47 @@
 """The rights that the chart grants are those that the operator uses: none is missing, none is idle.
 
 The operator runs with the chart's own service account through all it does; the API server's audit log
-says which verbs it used. To create by server-side apply is logged as a patch with code 201, and needs
-the right to create.
+says which verbs it used. Every other test runs its operator with these rights too (`operator_account`), and
+fails if the API server forbade it anything.
 """
 
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.infrastructure import api_client, helm, numbered_stream, waiting
+from tests.infrastructure import api_client, numbered_stream
 from tests.infrastructure.control_plane import ControlPlane
 from tests.infrastructure.kafka_cluster import KafkaEndpoint
 from tests.infrastructure.module_driver import ModuleDriver
+from tests.infrastructure.operator_account import OperatorAccount
 from tests.infrastructure.operator_process import OperatorProcess
 from tests.infrastructure.process_node import ProcessNode
 
-Right = tuple[str, str]
-"""Resource (with its subresource) and verb."""
-
-GRANTS = ("ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
-DISCOVERY = {("", "get")}
-
 
 class Scene:
-    """A control plane with the chart's rights in a namespace, and an operator that has no others."""
+    """A namespace, and operators there that share one account with the chart's rights."""
 
     def __init__(self, plane: ControlPlane, directory: Path, *, namespaced: bool) -> None:
-        self.plane = plane
         self.namespace = plane.namespace("rights")
+        serves = [self.namespace] if namespaced else None
+        self.account = OperatorAccount(plane, self.namespace, serves=serves)
         self._directory = directory
-        self._scope = {"namespaces": [self.namespace]} if namespaced else {}
-        rendered = helm.template({**self._scope, "rbac": {"aggregate": False}}, namespace=self.namespace)
-        self.documents = [each for each in rendered if each["kind"] in GRANTS]
-        for document in self.documents:
-            plane.api.apply(document, manager="helm")
-        (account,) = (each for each in self.documents if each["kind"] == "ServiceAccount")
-        self.account = str(account["metadata"]["name"])
 
     def operator(self, name: str, **settings: Any) -> OperatorProcess:
-        """An operator with the rights of the chart's service account."""
+        """An operator with the rights of the account."""
         return OperatorProcess(
             self._directory,
-            self.plane.kubeconfig_of_service_account(self.namespace, self.account),
+            self.account.kubeconfig,
             lease_namespace=self.namespace,
             name=name,
-            settings={**self._scope, **settings},
+            settings={**self.account.scope, **settings},
         )
 
-    def granted(self) -> set[Right]:
-        """What the rules say."""
-        rules = [rule for each in self.documents for rule in each.get("rules") or ()]
-        return {
-            (resource, verb) for rule in rules for resource in rule["resources"] for verb in rule["verbs"]
-        }
-
-    def used(self) -> set[Right]:
-        """What the audit log says, refusals included."""
-        found = {right for event in self._events() for right in _rights(event)}
-        return found - DISCOVERY
-
-    def refused(self) -> list[str]:
-        """Requests that the API server forbade."""
-        return [
-            f"{event['verb']} {event['requestURI']}"
-            for event in self._events()
-            if event.get("responseStatus", {}).get("code") == 403
-        ]
-
-    def _events(self) -> list[dict[str, Any]]:
-        user = f"system:serviceaccount:{self.namespace}:{self.account}"
-        return [each for each in self.plane.audit_events() if each["user"]["username"] == user]
-
-
-def _rights(event: Mapping[str, Any]) -> Iterator[Right]:
-    reference = event.get("objectRef") or {}
-    resource = reference.get("resource", "")
-    if reference.get("subresource"):
-        resource += f"/{reference['subresource']}"
-    yield resource, event["verb"]
-    if event["verb"] == "patch" and event.get("responseStatus", {}).get("code") == 201:
-        yield resource, "create"
+    def difference(self) -> str:
+        """What is granted and not used, used and not granted."""
+        granted, used = self.account.granted(), self.account.used()
+        return f"idle: {sorted(granted - used)}, missing: {sorted(used - granted)}"
 
 
 @pytest.mark.parametrize("namespaced", [False, True], ids=["cluster", "namespaced"])
@@ -90,7 +49,8 @@ def test_each_right_is_used_and_none_is_missing(
     control_plane_lone: ControlPlane, kafka: KafkaEndpoint, tmp_path: Path, namespaced: bool
 ) -> None:
     scene = Scene(control_plane_lone, tmp_path, namespaced=namespaced)
-    kinds = {each["kind"] for each in scene.documents}
+    account = scene.account
+    kinds = {each["kind"] for each in account.documents}
     assert ("ClusterRole" in kinds) != namespaced
     with ProcessNode(control_plane_lone):
         stream = numbered_stream.make(kafka.bootstrap_servers, "rights")
@@ -105,8 +65,8 @@ def test_each_right_is_used_and_none_is_missing(
             operator.stop()
         module.delete()
         module.until(lambda: not module.pods(), "its pods are gone")
-    assert scene.refused() == []
-    waiting.until(lambda: scene.used() == scene.granted(), what=_unequal(scene), timeout_seconds=5)
+    assert account.refused() == []
+    assert account.used() == account.granted(), scene.difference()
 
 
 def live_a_life(module: ModuleDriver, stream: numbered_stream.NumberedStream) -> None:
@@ -128,8 +88,3 @@ def live_a_life(module: ModuleDriver, stream: numbered_stream.NumberedStream) ->
     module.until_pods(1)
     module.api.delete(api_client.SERVICES, module.name, namespace=module.namespace)
     module.until(lambda: ("services", module.name) in module.children(), "the Service is back")
-
-
-def _unequal(scene: Scene) -> str:
-    granted, used = scene.granted(), scene.used()
-    return f"idle: {sorted(granted - used)}, missing: {sorted(used - granted)}"
