@@ -80,6 +80,16 @@ class OperatorAccount:
         if refused:
             raise AssertionError(f"the chart does not grant {self.user} what it asked for: {refused}")
 
+    def restart_api_server(self) -> None:
+        """Restart the control plane's; what was asked until it is ready is forgotten.
+
+        It listens before it has read all Roles, and for that moment forbids what they grant. Raises as
+        `require_nothing_refused`, for the time before.
+        """
+        self.require_nothing_refused()
+        self._plane.restart_api_server()
+        self._since = self._plane.audit_position()
+
     def _events(self) -> list[dict[str, Any]]:
         events = self._plane.audit_events(since=self._since)
         return [each for each in events if each["user"]["username"] == self.user]

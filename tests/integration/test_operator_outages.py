@@ -221,7 +221,7 @@ def test_an_api_server_that_was_away_and_is_back_finds_the_operator_at_work(
 ) -> None:
     name = control_plane_lone.namespace("restart")
     with Scene(control_plane_lone, name, tmp_path, QUICK_RESYNC) as scene:
-        control_plane_lone.restart_api_server()
+        scene.account.restart_api_server()
         scene.happen()
         scene.catch_up()
 
