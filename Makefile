@@ -20,7 +20,7 @@ demo: setup ## see nine modules at work on this machine, until Ctrl-C
 test: setup ## run all tests, on a real Kafka that they start by themselves
 	.venv/bin/python -m pytest $(ARGS)
 
-e2e: setup ## run the tests on a true node alone (Linux, root); writes build/e2e.json
+e2e: setup ## run the tests on a true node (Linux, root) or on KUBECONFIG alone; writes build/e2e.json
 	.venv/bin/python -m pytest tests/e2e $(ARGS)
 
 cluster: setup ## a true node with the release on it, to play with until Ctrl-C (Linux, root)

@@ -10,7 +10,7 @@ from typing import Any
 from analysis_module import shape
 from analysis_module.spec import Change
 from tests.infrastructure import kafka_tools, numbered_stream
-from tests.infrastructure.scenario import NOTHING_WRONG, Report, Scenario
+from tests.infrastructure.scenario import NOTHING_WRONG, Report, Scenario, percentile
 
 Scenarios = Callable[[str], Scenario]
 EDITS = 50
@@ -54,7 +54,11 @@ class Edited:
 
     def start(self) -> None:
         """The module as it is before all edits."""
-        code = {"apiVersion": "v1", "kind": "ConfigMap", "data": {"model.py": SOURCE}}
+        code = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "data": {"model.py": SOURCE, "another.py": f"{SOURCE}\n# another\n"},
+        }
         place = {"name": "models", "namespace": self.numbered.namespace}
         self.numbered.module.api.create({**code, "metadata": place})
         self.base = {"workers": {"replicas": 2, "podTemplate": MODELS}, "callback": {"source": SOURCE}}
@@ -97,7 +101,7 @@ class Edited:
         """All other edits of one hot field each."""
         late = {"topic": self.late, "fields": ["stationId", "a"], "windowSize": 3}
         other = {"module": "other", "topic": self.elsewhere}
-        from_map = {"configMapRef": {"name": "models", "key": "model.py"}}
+        from_map = {"name": "models", "key": "model.py"}
         return {
             "stations.include": {"stations": {"include": ["S*"]}},
             "stations.exclude": {"stations": {"exclude": ["nobody-*"]}},
@@ -109,10 +113,8 @@ class Edited:
             "padding": {"padding": "Linear"},
             "trigger.requiredTopics": {"trigger": {"requiredTopics": [self.numbered.stream.topic]}},
             "callback.entrypoint": {"callback": {"entrypoint": "model:callback"}},
-            "callback.configMapRef.name": {
-                "callback": {"configMapRef": {"name": "models", "key": "model.py"}}
-            },
-            "callback.configMapRef.key": {"callback": {**from_map, "function": "another"}},
+            "callback.configMapRef.name": {"callback": {"configMapRef": from_map}},
+            "callback.configMapRef.key": {"callback": {"configMapRef": {**from_map, "key": "another.py"}}},
             "callback.file": {"callback": {"file": "/models/model.py"}},
             "callback.source": {"callback": {"source": f"{SOURCE}\n# edited\n"}},
             "callback.function": {"callback": {"source": SOURCE, "function": "another"}},
@@ -171,7 +173,7 @@ def test_every_hot_field_is_applied_by_all_workers_without_a_restart(
     edited.edit(expireAfterSeconds=700)  # as at first again, in all that matters to the outputs
     numbered.send_steadily()
     for changes in [*streamed.values(), *({"expireAfterSeconds": 800 + n} for n in range(EDITS))]:
-        numbered.until_outputs(numbered.stream.output_count() + BETWEEN)
+        numbered.until_more_outputs(BETWEEN)
         edited.edit(**changes)
         if len(edited.seconds) == EDITS:
             break
@@ -189,14 +191,12 @@ def test_every_hot_field_is_applied_by_all_workers_without_a_restart(
 
 def test_a_bad_hot_edit_is_told_and_the_old_configuration_goes_on(scenarios: Scenarios) -> None:
     numbered = scenarios("bad hot edit")
-    numbered.apply()
-    numbered.module.until_phase("Running")
+    numbered.run()
     before = numbered.containers()
-    numbered.send_steadily()
     numbered.apply(callback={"source": "def callback(:\n"})
     refused = numbered.module.until_condition("ConfigApplied", "False", "Refused")
     assert "callback.source" in refused["message"]
-    numbered.until_outputs(numbered.stream.output_count() + BETWEEN)
+    numbered.until_more_outputs(BETWEEN)
     row = numbered.columns()
     assert (row["PHASE"], row["READY"], row["CONFIG"]) == ("Degraded", "1/1", "0/1")
     numbered.apply()
@@ -207,11 +207,8 @@ def test_a_bad_hot_edit_is_told_and_the_old_configuration_goes_on(scenarios: Sce
 
 def test_a_rolling_edit_replaces_one_worker_after_the_other(scenarios: Scenarios) -> None:
     numbered = scenarios("rolling edit")
-    numbered.apply(workers={"replicas": 2})
-    numbered.module.until_phase("Running")
+    numbered.run(workers={"replicas": 2})
     before = numbered.containers()
-    numbered.send_steadily()
-    numbered.until_outputs(BETWEEN)
     numbered.apply(workers={"replicas": 2}, observability={"logFormat": "json"})
     numbered.module.until_settled(seconds=120)
     found = numbered.conclude()
@@ -222,9 +219,3 @@ def test_a_rolling_edit_replaces_one_worker_after_the_other(scenarios: Scenarios
     assert found.doubled == 0, "a worker that is asked to end commits what it has answered"
     row = numbered.columns()
     assert (row["PHASE"], row["READY"], row["CONFIG"]) == ("Running", "2/2", "2/2")
-
-
-def percentile(values: list[float], percent: int) -> float:
-    """The smallest value that so many percent of all do not exceed."""
-    ordered = sorted(values)
-    return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]

@@ -41,10 +41,7 @@ def test_of_a_killed_worker_nothing_is_lost_and_what_is_doubled_can_be_known(
     scenarios: Scenarios, report: Report
 ) -> None:
     numbered = scenarios("worker killed")
-    numbered.apply()
-    numbered.module.until_phase("Running")
-    numbered.send_steadily()
-    numbered.until_outputs(400)
+    numbered.run()
     [pod] = numbered.module.pods()
     killed_ms = time.time() * 1000
     numbered.signal(pod, signal.SIGKILL)

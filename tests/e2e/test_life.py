@@ -12,7 +12,14 @@ from typing import Any
 from analysis_module import catalogue, slots
 from tests.infrastructure import kafka_tools, waiting
 from tests.infrastructure.module_driver import ModuleDriver
-from tests.infrastructure.scenario import NOTHING_WRONG, PATIENCE_SECONDS, Report, Scenario, gaps_seconds
+from tests.infrastructure.scenario import (
+    NOTHING_WRONG,
+    PATIENCE_SECONDS,
+    Report,
+    Scenario,
+    gaps_seconds,
+    percentile,
+)
 
 Scenarios = Callable[[str], Scenario]
 SLOTS = 64
@@ -102,18 +109,14 @@ def test_the_nine_modules_run_in_their_dependency_order_and_join_each_other(
         joined = chain.newest(name)["joined"]
         assert {*joined} == expected
         assert all(joined.values()), f"{name} joins outputs that came before"
-        told = chain.modules[name].condition("DependenciesReady")
-        assert told["status"] == "True"
+        assert chain.modules[name].condition("DependenciesReady")["status"] == "True"
 
 
 def test_scaled_from_1_to_3_and_to_2_no_record_is_lost_and_nothing_that_stays_is_restarted(
     scenarios: Scenarios, report: Report
 ) -> None:
     numbered = scenarios("scaled 1 -> 3 -> 2")
-    numbered.apply()
-    numbered.module.until_phase("Running")
-    numbered.send_steadily()
-    numbered.until_outputs(1_000)
+    numbered.run(outputs=1_000)
     moved_gaps: list[float] = []
     unmoved_gaps: list[float] = []
     restarts = 0
@@ -121,7 +124,7 @@ def test_scaled_from_1_to_3_and_to_2_no_record_is_lost_and_nothing_that_stays_is
         owners, containers, began_ms = owner_by_slot(numbered), numbered.containers(), time.time() * 1000
         numbered.module.scale(replicas)
         numbered.module.until_settled(seconds=120)
-        numbered.until_outputs(numbered.stream.output_count() + 600)
+        numbered.until_more_outputs(600)
         moved = moved_stations(numbered, owners)
         for station, gap in gaps_seconds(numbered.stream, began_ms).items():
             (moved_gaps if station in moved else unmoved_gaps).append(gap)
@@ -131,8 +134,8 @@ def test_scaled_from_1_to_3_and_to_2_no_record_is_lost_and_nothing_that_stays_is
         assert (row["PHASE"], row["READY"], row["CONFIG"]) == ("Running", wanted, wanted)
     found = numbered.conclude()
     report["moved_stations"] = len(moved_gaps)
-    report["moved_gap_p99_seconds"] = round(longest(moved_gaps), 2)
-    report["unmoved_gap_longest_seconds"] = round(longest(unmoved_gaps), 2)
+    report["moved_gap_p99_seconds"] = round(percentile(moved_gaps, 99), 2)
+    report["unmoved_gap_longest_seconds"] = round(max(unmoved_gaps), 2)
     report["unmoved_restarts"] = restarts
     assert found == NOTHING_WRONG
     assert restarts == 0
@@ -158,17 +161,9 @@ def restarted(before: dict[str, int], now: dict[str, int], *, leaving: int) -> i
     return gone + sum(now[pod] - restarts for pod, restarts in before.items() if pod in now)
 
 
-def longest(gaps: Sequence[float]) -> float:
-    """Of fewer than a hundred the 99th percentile is the longest."""
-    return max(gaps)
-
-
 def test_suspended_it_stops_and_resumed_it_goes_on_where_it_was(scenarios: Scenarios) -> None:
     numbered = scenarios("suspended and resumed")
-    numbered.apply()
-    numbered.module.until_phase("Running")
-    numbered.send_steadily()
-    numbered.until_outputs(400)
+    numbered.run()
     numbered.apply(suspend=True)
     numbered.module.until_phase("Suspended")
     numbered.module.until(lambda: not numbered.module.pods(), "no pods are left", PATIENCE_SECONDS)
@@ -187,10 +182,7 @@ def test_deleted_everything_goes_but_its_offsets_and_applied_anew_it_loses_nothi
     scenarios: Scenarios,
 ) -> None:
     numbered = scenarios("deleted and applied anew")
-    numbered.apply(workers={"replicas": 2})
-    numbered.module.until_phase("Running")
-    numbered.send_steadily()
-    numbered.until_outputs(400)
+    numbered.run(workers={"replicas": 2})
     done = numbered.cluster.access.kubectl(
         "delete", "am", numbered.module.name, "--namespace", numbered.namespace, "--timeout=60s"
     )

@@ -55,11 +55,6 @@ def reads(asked: Asked) -> bool:
     return asked.verb in ("get", "list", "watch")
 
 
-def leases_left_out(asked: Asked) -> bool:
-    """Every request but those for Leases."""
-    return asked.plural != "leases"
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Refusal:
     """An answer in the API server's stead; 410 to a watch comes as the first event of its stream."""

@@ -35,7 +35,6 @@ SERVED = "app.kubernetes.io/managed-by=analysis-operator"
 """The label of the pods that the node takes."""
 WATCH_SECONDS = 1
 """How long one watch lasts, hence how long a stop may wait."""
-END_TIMEOUT_SECONDS = 30.0
 
 
 class ProcessNode:

@@ -23,9 +23,6 @@ class Cluster(Protocol):
     def bootstrap_servers(self) -> str:
         """Kafka, host:port with commas between, at addresses that the pods and this process reach."""
 
-    def restart_broker(self, *, down_seconds: float) -> None:
-        """Kills a broker (SIGKILL) and starts it again after a while; `programs.Unavailable` if not ours."""
-
     def stop(self) -> None:
         """Ends what was started for the tests."""
 
@@ -45,10 +42,6 @@ class Release:
         """`helm ...` in the release's namespace; raises helm.HelmRefused."""
         where = ["--namespace", self.namespace]
         return helm.run(*arguments, *where, values=values, kubeconfig=self.cluster.access.kubeconfig)
-
-    def upgrade(self, values: helm.Values) -> None:
-        """`helm upgrade` with these values alone; returns when the operator is ready."""
-        self.run("upgrade", helm.RELEASE, str(helm.CHART), "--wait", values=values)
 
     def uninstall(self) -> None:
         """`helm uninstall`; the CRD and all modules stay."""

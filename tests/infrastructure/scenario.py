@@ -7,7 +7,7 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import yaml
@@ -49,6 +49,13 @@ class Scenario:
         done = self.cluster.access.kubectl("apply", "--filename", "-", stdin=text)
         assert done.returncode == 0, done.stderr
 
+    def run(self, outputs: int = 400, **changes: Any) -> None:
+        """Apply it and wait until it has answered so many records of a steady stream, which goes on."""
+        self.apply(**changes)
+        self.module.until_phase("Running")
+        self.send_steadily()
+        self.until_outputs(outputs)
+
     def send(self, count: int) -> None:
         """So many records, the next ones of their stations."""
         some = list(itertools.islice(self._numbered, count))
@@ -78,6 +85,10 @@ class Scenario:
         if self._sending is not None:
             self._sending.join()
             self._sending = None
+
+    def until_more_outputs(self, count: int) -> None:
+        """Waits for so many more outputs than there are."""
+        self.until_outputs(self.stream.output_count() + count)
 
     def until_outputs(self, count: int) -> None:
         """Waits for so many outputs; the error tells the module's status."""
@@ -163,3 +174,9 @@ def gaps_seconds(stream: numbered_stream.NumberedStream, since_ms: float = 0.0) 
         station: max((b - a for a, b in itertools.pairwise(sorted(some))), default=0.0) / 1000
         for station, some in times.items()
     }
+
+
+def percentile(values: Sequence[float], percent: int) -> float:
+    """The smallest value that so many percent of all do not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]

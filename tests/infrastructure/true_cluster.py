@@ -67,12 +67,6 @@ class TrueCluster:
         """Kafka."""
         return self.kafka.bootstrap_servers
 
-    def restart_broker(self, *, down_seconds: float) -> None:
-        """Kills the broker (SIGKILL) and starts it again after a while, on its data."""
-        self.kafka.kill(0)
-        threading.Event().wait(down_seconds)
-        self.kafka.restore()
-
 
 def main() -> None:
     """Runs a cluster with the chart installed until Ctrl-C or SIGTERM; how to use it goes to stdout."""

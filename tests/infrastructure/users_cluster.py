@@ -43,10 +43,6 @@ class UsersCluster:
         """Kafka."""
         return self._bootstrap_servers
 
-    def restart_broker(self, *, down_seconds: float) -> None:
-        """It is not ours."""
-        raise programs.Unavailable(f"it restarts a broker for {down_seconds:g} s: run it without {KAFKA}")
-
     def stop(self) -> None:
         """Forgets the connections."""
         self._access.close()

@@ -34,7 +34,7 @@ def test_the_two_have_the_same(part: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_section_of_the_one_has_as_many_words_as_that_of_the_other(name: str) -> None:
+def test_no_section_of_the_one_says_much_less_than_that_of_the_other(name: str) -> None:
     lengths = [[len(section) for section in page.prose.split("\n## ")] for page in twins(name)]
     ratios = [chinese / english for english, chinese in zip(*lengths, strict=True)]
     assert all(0.25 < ratio < 1.1 for ratio in ratios), ratios

@@ -47,11 +47,6 @@ def with_overlay(pod: Mapping[str, Any] | None = None, **metadata: Any) -> dict[
     return with_workers(replicas=2, podTemplate={"metadata": metadata, "spec": dict(pod or {})})
 
 
-def with_container(**container: Any) -> dict[str, Any]:
-    """A spec whose pod template adds to the worker's container."""
-    return with_overlay({"containers": [{"name": "worker", **container}]})
-
-
 SPECS: Mapping[str, Mapping[str, Any]] = {
     "the shortest": SHORTEST,
     "five workers": with_workers(replicas=5),
