@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.infrastructure import api_client, programs, scenario
+from tests.infrastructure import api_client, helm, operator_account, programs, scenario
 from tests.infrastructure import release as releases
 from tests.infrastructure.true_cluster import TrueCluster
 from tests.infrastructure.users_cluster import UsersCluster
@@ -56,11 +56,17 @@ def true_cluster(cluster: releases.Cluster) -> TrueCluster:
 
 @pytest.fixture(scope="package")
 def release(cluster: releases.Cluster) -> Iterator[releases.Release]:
-    """The chart: the release that the cluster has, or one installed with the chart's own values."""
+    """The chart: the release that the cluster has, or one installed with the chart's own values.
+
+    Fails at the end if its operator asked for more than the chart grants, where there is an audit log.
+    """
     there = releases.found(cluster)
     release = there or releases.install(cluster)
     yield release
-    if there is None and not isinstance(cluster, TrueCluster):
+    if isinstance(cluster, TrueCluster):
+        user = f"system:serviceaccount:{release.namespace}:{helm.RELEASE}"
+        assert operator_account.refused_to(cluster.plane, user) == []
+    elif there is None:
         release.uninstall()
         cluster.access.api.delete(api_client.NAMESPACES, release.namespace)
 

@@ -17,7 +17,6 @@ Right = tuple[str, str]
 GRANTS = ("ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
 DISCOVERY = {("", "get")}
 PATIENCE_SECONDS = 30.0
-FORBIDDEN = 403
 
 
 class OperatorAccount:
@@ -66,13 +65,11 @@ class OperatorAccount:
         return {right for event in self._events() for right in _rights(event)} - DISCOVERY
 
     def refused(self) -> list[str]:
-        """What the API server has forbidden until now, each once, as "list /api/v1/secrets".
+        """What was refused to it until now, as `refused_to` tells it.
 
         While its namespaces live: the end of one ends the rights in it.
         """
-        until_audited(self._plane)
-        forbidden = (event for event in self._events() if _code(event) == FORBIDDEN)
-        return list(dict.fromkeys(f"{event['verb']} {event['requestURI']}" for event in forbidden))
+        return refused_to(self._plane, self.user, since=self._since)
 
     def require_nothing_refused(self) -> None:
         """Raises AssertionError with what was forbidden, if anything was; when as `refused`."""
@@ -116,6 +113,22 @@ def may(plane: ControlPlane, user: str, what: Mapping[str, str]) -> bool:
         "spec": {"user": user, "resourceAttributes": dict(what)},
     }
     return bool(plane.api.create(review)["status"]["allowed"])
+
+
+def refused_to(plane: ControlPlane, user: str, *, since: int = 0) -> list[str]:
+    """What a user had no right to since a position of the audit log, each once: "list /api/v1/secrets".
+
+    By the API server's decision on rights, not by code 403: that is also the answer to who makes something in
+    a namespace that is being deleted.
+    """
+    until_audited(plane)
+    decisions = (
+        (event, event.get("annotations", {}).get("authorization.k8s.io/decision"))
+        for event in plane.audit_events(since=since)
+        if event["user"]["username"] == user
+    )
+    refused = (event for event, decision in decisions if decision == "forbid")
+    return list(dict.fromkeys(f"{event['verb']} {event['requestURI']}" for event in refused))
 
 
 def until_audited(plane: ControlPlane) -> None:

@@ -166,7 +166,7 @@ class TestCrd:
             operator.wait_until_leading()
             module.apply(SPEC)
             module.until_condition("Accepted", "True")
-        assert _forbidden(release, since) == set()
+        assert operator_account.refused_to(plane, release.account, since=since) == []
         release.uninstall()
 
         assert plane.api.find(api_client.DEPLOYMENTS, helm.RELEASE, namespace=release.namespace) is None
@@ -263,7 +263,7 @@ class TestRights:
         with release.operator(tmp_path) as operator:
             _live(module, operator)
             operator.stop()
-        assert _forbidden(release, since) == set()
+        assert operator_account.refused_to(plane, release.account, since=since) == []
         places = {event.get("objectRef", {}).get("namespace") for event in release.requests(since)}
         assert places - {None} == {served, release.namespace}
         assert "status" not in plane.api.get(api_client.MODULES, "alone", namespace=other)
@@ -293,15 +293,6 @@ class TestRights:
         assert _may(plane, "vivian", "list", namespace)
         assert not _may(plane, "vivian", "create", namespace)
         assert not _may(plane, "vivian", "patch", namespace, "scale")
-
-
-def _forbidden(release: Release, since: int) -> set[tuple[str, str]]:
-    operator_account.until_audited(release.plane)
-    return {
-        (event["verb"], event["requestURI"])
-        for event in release.requests(since)
-        if event["responseStatus"]["code"] == operator_account.FORBIDDEN
-    }
 
 
 def _bind(plane: ControlPlane, namespace: str, user: str, role: str) -> None:
