@@ -2,7 +2,7 @@
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test e2e cluster check bench bench-operator
+.PHONY: help setup demo test e2e dashboards cluster check bench bench-operator
 
 help: ## show what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,10 @@ test: setup ## run all tests, on a real Kafka that they start by themselves
 
 e2e: setup ## run the tests on a true node (Linux, root) or on KUBECONFIG alone; writes build/e2e.json
 	.venv/bin/python -m pytest tests/e2e $(ARGS)
+
+dashboards: setup ## draw the pictures of the dashboards anew, from a true node (Linux, root)
+	.venv/bin/python -m pytest tests/e2e/test_dashboards.py
+	cp build/dashboards/*.svg docs/images/
 
 cluster: setup ## a true node with the release on it, to play with until Ctrl-C (Linux, root)
 	.venv/bin/python -m tests.infrastructure.true_cluster

@@ -13,11 +13,16 @@ from typing import Any
 COLUMNS = 24
 _SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 _RATE = "[$__rate_interval]"
+_WITHOUT_TIME = {"id": "organize", "options": {"excludeByName": {"Time": True}}}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Panel:
-    """One panel: `queries` are pairs of an expression and a legend, `unit` is one of Grafana's names."""
+    """One panel: `queries` are pairs of an expression and a legend, `unit` is one of Grafana's names.
+
+    A graph shows the whole range of times; a table or a number only what is so at its end: of a range Grafana
+    would also show the last value of a series that is gone, such as that of a phase that no module is in.
+    """
 
     title: str
     description: str
@@ -57,6 +62,13 @@ _HERE = '{namespace=~"$namespace"}'
 _TOLD = '{namespace="$namespace",name="$module"}'
 _OF = '{namespace="$namespace",module="$module"}'
 _OPERATOR = '{job="analysis-operator"}'
+
+_PROCESSED = f"sum by (namespace, module) (rate(data_analysis_processed_total{_HERE}{_RATE}))"
+# A module without any error has no series of errors.
+_FAILED = f"(sum by (namespace, module) (rate(data_analysis_errors_total{_HERE}{_RATE})) or 0 * {_PROCESSED})"
+_MISSED = "analysis_operator_watch_missed_total"
+# A series begins with its first count, which increase() does not see; without any count there is none.
+_MISSED_TODAY = f"sum(increase({_MISSED}[1d]) > 0 or ({_MISSED} unless {_MISSED} offset 1d)) or vector(0)"
 
 FLEET = Dashboard(
     uid="analysis-fleet",
@@ -104,14 +116,7 @@ FLEET = Dashboard(
             title="Failing",
             description="Share of records and callbacks of each module that fail.",
             unit="percentunit",
-            queries=[
-                (
-                    f"sum by (namespace, module) (rate(data_analysis_errors_total{_HERE}{_RATE})) / "
-                    f"(sum by (namespace, module) (rate(data_analysis_errors_total{_HERE}{_RATE})) + "
-                    f"sum by (namespace, module) (rate(data_analysis_processed_total{_HERE}{_RATE})))",
-                    "{{namespace}}/{{module}}",
-                )
-            ],
+            queries=[(f"{_FAILED} / ({_FAILED} + {_PROCESSED})", "{{namespace}}/{{module}}")],
         ),
         Panel(
             title="Callback time, 95 %",
@@ -126,15 +131,16 @@ FLEET = Dashboard(
         ),
         Panel(
             title="What is amiss",
-            description="Conditions that are not as they should be, with their reason.",
+            description="Conditions that are not as they should be, with their reason; 0 is False, 1 True.",
             unit="none",
             kind="table",
             width=24,
             queries=[
                 (
+                    "max by (namespace, name, type, reason) ("
                     'analysis_operator_module_condition{namespace=~"$namespace",'
                     'type=~"Accepted|DependenciesReady|KafkaReachable|ConfigApplied|Ready"} == 0 or '
-                    'analysis_operator_module_condition{namespace=~"$namespace",type="Degraded"} == 1',
+                    'analysis_operator_module_condition{namespace=~"$namespace",type="Degraded"} == 1)',
                     "",
                 )
             ],
@@ -204,24 +210,27 @@ MODULE = Dashboard(
             title="Record to output, 95 %",
             description="From a record's timestamp to the acknowledgement of its output.",
             unit="s",
-            queries=[(_quantile(0.95, "data_analysis_end_to_end_seconds", _OF, "shard, "), "{{shard}}")],
+            queries=[
+                (_quantile(0.95, "data_analysis_end_to_end_seconds", _OF, "shard, "), "shard {{shard}}")
+            ],
         ),
         Panel(
             title="Callbacks under way",
             description="Triggers whose callback runs or waits, by shard.",
             unit="short",
             queries=[
-                (f"sum by (shard) (data_analysis_in_flight{_OF})", "{{shard}} runs"),
-                (f"sum by (shard) (data_analysis_waiting{_OF})", "{{shard}} waits"),
+                (f"sum by (shard) (data_analysis_in_flight{_OF})", "shard {{shard}} runs"),
+                (f"sum by (shard) (data_analysis_waiting{_OF})", "shard {{shard}} waits"),
             ],
         ),
         Panel(
             title="Memory",
             description="Memory of each worker, and the part of it that windows take.",
             unit="bytes",
+            width=24,
             queries=[
-                (f"process_resident_memory_bytes{_OF}", "{{shard}} process"),
-                (f"data_analysis_window_bytes{_OF}", "{{shard}} windows"),
+                (f"process_resident_memory_bytes{_OF}", "shard {{shard}} process"),
+                (f"data_analysis_window_bytes{_OF}", "shard {{shard}} windows"),
             ],
         ),
     ],
@@ -246,7 +255,7 @@ OPERATOR = Dashboard(
         _stat(
             "Changes that watches missed",
             "Found by the slow comparison within the last day.",
-            [("sum(increase(analysis_operator_watch_missed_total[1d]))", "changes")],
+            [(_MISSED_TODAY, "changes")],
         ),
         Panel(
             title="Passes",
@@ -338,14 +347,16 @@ def _variables(dashboard: Dashboard) -> Iterator[dict[str, Any]]:
 
 
 def _panel(number: int, panel: Panel, place: Mapping[str, int]) -> dict[str, Any]:
-    table = panel.kind == "table"
+    now = {"instant": True, "range": False} if panel.kind in ("stat", "table") else {}
+    shape = {"format": "table"} if panel.kind == "table" else {}
     targets = [
         {
             "refId": chr(ord("A") + index),
             "datasource": _SOURCE,
             "expr": expression,
             "legendFormat": legend,
-            **({"instant": True, "range": False, "format": "table"} if table else {}),
+            **now,
+            **shape,
         }
         for index, (expression, legend) in enumerate(panel.queries)
     ]
@@ -358,4 +369,5 @@ def _panel(number: int, panel: Panel, place: Mapping[str, int]) -> dict[str, Any
         "gridPos": place,
         "fieldConfig": {"defaults": {"unit": panel.unit}, "overrides": []},
         "targets": targets,
+        **({"transformations": [_WITHOUT_TIME]} if panel.kind == "table" else {}),
     }
