@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 from analysis_module import names
 from analysis_operator import handlers
 from analysis_operator.cluster import api as apis
-from analysis_operator.cluster.api import Api, ApiError
+from analysis_operator.cluster.api import Api, ApiError, NamespaceEnding
 from analysis_operator.cluster.kafka_lookout import KafkaLookout
 from analysis_operator.cluster.lease import Lease, LeaseLost
 from analysis_operator.cluster.recorder import Recorder
@@ -277,6 +277,8 @@ class Operator:
             try:
                 async with asyncio.timeout(_STUCK_SECONDS):
                     again = await self._reconciler.reconcile(key)
+            except NamespaceEnding as error:
+                log.info("%s: %s", key, error)
             except (ApiError, NameTaken, TimeoutError) as error:
                 failed = True
                 again = getattr(error, "retry_after", None)

@@ -9,8 +9,9 @@ import pytest
 
 from analysis_operator.cluster import api as apis
 from analysis_operator.cluster import resources
-from analysis_operator.cluster.api import Api, ApiError
+from analysis_operator.cluster.api import Api, ApiError, NamespaceEnding
 from tests.fakes.api import FakeApi
+from tests.infrastructure import api_client
 from tests.infrastructure.control_plane import ControlPlane
 from tests.unit.analysis_operator import fleets
 
@@ -214,3 +215,21 @@ class TestAModulesStatus:
         change = {"spec": {"padding": "Linear"}}
         changed = await place.api.merge(resources.MODULE, place.namespace, "demo", change)
         assert (made["metadata"]["generation"], changed["metadata"]["generation"]) == (1, 2)
+
+
+async def test_a_write_to_a_namespace_that_is_being_deleted_is_told_from_a_missing_right(
+    control_plane: ControlPlane,
+) -> None:
+    codes: list[str] = []
+    api = Api(await apis.configured(str(control_plane.kubeconfig)), lambda *seen: codes.append(seen[2]))
+    place = Place(api, control_plane.namespace("ending"))
+    held = place.config_map(name="held")
+    held["metadata"]["finalizers"] = ["example.com/held"]
+    await place.apply(held)
+    control_plane.api.delete(api_client.NAMESPACES, place.namespace)
+    codes.clear()
+    with pytest.raises(NamespaceEnding, match="because it is being terminated"):
+        await place.apply(place.config_map(name="new"))
+    assert codes == ["ending"]
+    await place.api.merge(resources.CONFIG_MAP, place.namespace, "held", {"metadata": {"finalizers": None}})
+    await api.close()

@@ -8,19 +8,21 @@ from typing import Any
 
 import pytest
 
-from tests.infrastructure import api_client, helm, operator_account, programs, scenario
+from tests.e2e import leaving
+from tests.infrastructure import api_client, programs, scenario
 from tests.infrastructure import release as releases
 from tests.infrastructure.true_cluster import TrueCluster
 from tests.infrastructure.users_cluster import UsersCluster
 
 RESULT = Path(__file__).parents[2] / "build" / "e2e.json"
-FIRST = Path(__file__).with_name("test_install.py")
+ORDER = {"test_install.py": -1, "test_uninstall.py": 1, "test_quick_start.py": 2}
+"""What is timed from `helm install` on comes before the other tests; what ends the release after them."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What is timed from `helm install` on comes before the other tests of this directory."""
-    places = [place for place, item in enumerate(items) if item.path.parent == FIRST.parent]
-    ordered = sorted((items[place] for place in places), key=lambda item: item.path != FIRST)
+    """The tests of this directory in `ORDER`."""
+    places = [place for place, item in enumerate(items) if item.path.parent == Path(__file__).parent]
+    ordered = sorted((items[place] for place in places), key=lambda item: ORDER.get(item.path.name, 0))
     for place, item in zip(places, ordered, strict=True):
         items[place] = item
 
@@ -63,12 +65,11 @@ def release(cluster: releases.Cluster) -> Iterator[releases.Release]:
     there = releases.found(cluster)
     release = there or releases.install(cluster)
     yield release
-    if isinstance(cluster, TrueCluster):
-        user = f"system:serviceaccount:{release.namespace}:{helm.RELEASE}"
-        assert operator_account.refused_to(cluster.plane, user) == []
-    elif there is None:
-        release.uninstall()
-        cluster.access.api.delete(api_client.NAMESPACES, release.namespace)
+    left = releases.found(cluster)
+    if left is not None:
+        leaving.require_nothing_refused(left)
+    if left is not None and there is None:
+        leaving.remove_release(cluster)
 
 
 @pytest.fixture

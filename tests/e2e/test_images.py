@@ -1,6 +1,7 @@
 """The images: each carries its own program, nothing of the other's, and no more rights than it needs."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,8 +18,14 @@ OWN = {
 """Image -> the packages of this tree that it may carry."""
 PROGRAMS = {"operator": "analysis-operator", "worker": "analysis-worker"}
 FORBIDDEN_PROGRAMS = ("gcc", "cc", "make", "go")
+PERMISSIVE = re.compile(r"MIT|BSD|Apache|PSF|Python Software Foundation|ISC")
+"""In what a package says of its licence: do as you like, but name us."""
 LOOK = """
 import importlib.metadata, importlib.util, json, os, pathlib, shutil, sys
+def licence(of):
+    said = of.metadata
+    told = [said.get("License-Expression") or "", (said.get("License") or "").split("\\n")[0]]
+    return " ".join(told + [each for each in said.get_all("Classifier") or () if each.startswith("License")])
 packages = ("analysis_module", "analysis_operator", "analysis_worker", "d_a")
 site = pathlib.Path(sys.prefix) / "lib"
 print(json.dumps({
@@ -26,6 +33,7 @@ print(json.dumps({
     "packages": [name for name in packages if importlib.util.find_spec(name)],
     "programs": [name for name in sys.argv[1:] if shutil.which(name)],
     "installed": sorted(f"{d.name}=={d.version}" for d in importlib.metadata.distributions()),
+    "licences": {d.name: licence(d) for d in importlib.metadata.distributions()},
     "without_bytecode": [str(f) for f in site.rglob("*.py")
         if f.stat().st_size and not list((f.parent / "__pycache__").glob(f"{f.stem}.*.pyc"))],
     "pip_leftovers": [path for path in ("/tmp/.cache", "/source", "/wheels", "/opt/build",
@@ -94,3 +102,15 @@ def test_an_image_says_what_it_is(true_cluster: TrueCluster, program: str) -> No
     labels = config["Labels"]
     assert labels["org.opencontainers.image.version"] == images.version()
     assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
+
+
+@pytest.mark.parametrize("program", ["operator", "worker"])
+def test_the_readme_names_each_package_of_an_image_whose_licence_asks_for_more_than_to_be_named(
+    true_cluster: TrueCluster, program: str
+) -> None:
+    told = looked_into(true_cluster, getattr(true_cluster.images, program))["licences"]
+    copyleft = {name for name, text in told.items() if "MPL" in text or not PERMISSIVE.search(text)}
+    assert all("MPL" in told[name] for name in copyleft), told
+    readme = (images.ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Licence\n")[2]
+    named = re.findall(rf"`([\w-]+)` \([^)]*{program}[^)]*\)", readme)
+    assert {*named} == copyleft

@@ -15,6 +15,7 @@ from tests.infrastructure.module_driver import ModuleDriver
 from tests.infrastructure.scenario import (
     NOTHING_WRONG,
     PATIENCE_SECONDS,
+    SLOTS,
     Report,
     Scenario,
     gaps_seconds,
@@ -22,7 +23,6 @@ from tests.infrastructure.scenario import (
 )
 
 Scenarios = Callable[[str], Scenario]
-SLOTS = 64
 JOINING = """
 def callback(station_id, module_input):
     joined = {key: value for key, value in module_input.items() if key.endswith("_answered")}
@@ -121,7 +121,7 @@ def test_scaled_from_1_to_3_and_to_2_no_record_is_lost_and_nothing_that_stays_is
     unmoved_gaps: list[float] = []
     restarts = 0
     for replicas in (3, 2):
-        owners, containers, began_ms = owner_by_slot(numbered), numbered.containers(), time.time() * 1000
+        owners, containers, began_ms = numbered.owners(), numbered.containers(), time.time() * 1000
         numbered.module.scale(replicas)
         numbered.module.until_settled(seconds=120)
         numbered.until_more_outputs(600)
@@ -143,14 +143,9 @@ def test_scaled_from_1_to_3_and_to_2_no_record_is_lost_and_nothing_that_stays_is
     assert unmoved_gaps
 
 
-def owner_by_slot(numbered: Scenario) -> dict[int, int]:
-    """The shard that has each slot."""
-    return {slot: shard for shard, told in numbered.module.assignments().items() for slot in told.slots}
-
-
 def moved_stations(numbered: Scenario, before: dict[int, int]) -> set[str]:
     """The stations whose shard is another than before."""
-    now = owner_by_slot(numbered)
+    now = numbered.owners()
     stations = {json.loads(value)["stationId"] for _, value, *_ in numbered.sent}
     return {each for each in stations if before[at := slots.slot_of(each, SLOTS)] != now[at]}
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import kafka
+from kafka import admin as kafka_admin
 
 from tests.infrastructure import kafka_connections
 
@@ -107,6 +108,14 @@ def topics(bootstrap: str) -> frozenset[str]:
     """The names of all topics, internal ones too."""
     with _admin(bootstrap) as admin:
         return frozenset(admin.list_topics())
+
+
+def set_password(bootstrap: str, user: str, password: str) -> None:
+    """Make a user of SCRAM-SHA-512, or give it another password: the former opens no new connection then."""
+    mechanism = kafka_admin.ScramMechanism.SCRAM_SHA_512
+    change = kafka_admin.UserScramCredentialUpsertion(user, mechanism, password.encode(), iterations=4096)
+    with _admin(bootstrap) as admin:
+        assert admin.alter_user_scram_credentials([change]) == {user: None}
 
 
 def leaders(bootstrap: str, topic: str) -> dict[int, int]:

@@ -2,14 +2,18 @@
 
 import dataclasses
 import json
+import signal
 import time
 from typing import Any, Protocol
 
-from tests.infrastructure import helm
+from tests.infrastructure import api_client, helm, pod_processes, waiting
 from tests.infrastructure.cluster_access import ClusterAccess
 
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 """Labels of a namespace in which a pod that asks for more than the least is refused."""
+PODS = f"app.kubernetes.io/name={helm.RELEASE},app.kubernetes.io/component=operator"
+"""Selects the operator's pods."""
+PATIENCE_SECONDS = 120.0
 
 
 class Cluster(Protocol):
@@ -42,6 +46,34 @@ class Release:
         """`helm ...` in the release's namespace; raises helm.HelmRefused."""
         where = ["--namespace", self.namespace]
         return helm.run(*arguments, *where, values=values, kubeconfig=self.cluster.access.kubeconfig)
+
+    def operators(self) -> set[str]:
+        """The names of the operator's pods that are not on their way out."""
+        found = self.cluster.access.api.items(api_client.PODS, namespace=self.namespace, labels=PODS)
+        return {each["metadata"]["name"] for each in found if "deletionTimestamp" not in each["metadata"]}
+
+    def kill_operators(self) -> int:
+        """Kills the processes of all its pods with SIGKILL; returns how many pods those were.
+
+        Raises as `pod_processes.of_pod`.
+        """
+        api, pods = self.cluster.access.api, self.operators()
+        processes = [each for pod in pods for each in pod_processes.of_pod(api, self.namespace, pod)]
+        pod_processes.signal_all(processes, signal.SIGKILL)
+        return len(pods)
+
+    def scale_operator(self, replicas: int) -> None:
+        """`kubectl scale` of the operator; returns when it has so many ready pods, and no others."""
+        api = self.cluster.access.api
+        change = {"spec": {"replicas": replicas}}
+        api.patch(api_client.DEPLOYMENTS, helm.RELEASE, change, namespace=self.namespace, subresource="scale")
+
+        def is_so() -> bool:
+            found = api.get(api_client.DEPLOYMENTS, helm.RELEASE, namespace=self.namespace)
+            pods = api.items(api_client.PODS, namespace=self.namespace, labels=PODS)
+            return bool(len(pods) == found["status"].get("readyReplicas", 0) == replicas)
+
+        waiting.until(is_so, what=f"{replicas} operators are ready", timeout_seconds=PATIENCE_SECONDS)
 
     def uninstall(self) -> None:
         """`helm uninstall`; the CRD and all modules stay."""

@@ -17,6 +17,9 @@ from tests.infrastructure import kafka_tools, numbered_stream, pod_processes, re
 from tests.infrastructure.module_driver import ModuleDriver
 
 STATIONS = 40
+PER_SECOND = 200
+SLOTS = 64
+"""Of a module that asks for no other number."""
 PATIENCE_SECONDS = 120.0
 NOTHING_WRONG = numbered_stream.Findings([], 0, 0, [], [])
 Report = dict[str, Any]
@@ -36,6 +39,7 @@ class Scenario:
         self.namespace = cluster.access.namespace(name[:30].strip("-"), release.RESTRICTED)
         self.module = ModuleDriver(cluster.access, self.namespace, "numbered")
         self.sent: list[Any] = []
+        self.per_second = PER_SECOND
         self._title = title
         self._report = report
         self._numbered = numbered_stream.records(10_000_000, STATIONS)
@@ -56,19 +60,28 @@ class Scenario:
         self.send_steadily()
         self.until_outputs(outputs)
 
+    def until_sent_for(self, seconds: float) -> None:
+        """Waits for so many seconds, by the steady stream's own count of records."""
+        wanted = len(self.sent) + seconds * self.per_second
+        waiting.until(
+            lambda: len(self.sent) >= wanted,
+            what=f"the stream has gone on for {seconds:g} s",
+            timeout_seconds=seconds + PATIENCE_SECONDS,
+        )
+
     def send(self, count: int) -> None:
         """So many records, the next ones of their stations."""
         some = list(itertools.islice(self._numbered, count))
         kafka_tools.produce_all(self.stream.bootstrap, self.stream.topic, some)
         self.sent += some
 
-    def send_steadily(self, per_second: int = 200) -> None:
-        """Records at an even pace until `stop_sending`."""
+    def send_steadily(self) -> None:
+        """Records at an even pace, `per_second`, until `stop_sending`."""
 
         def paced() -> Iterator[Any]:
             began = time.monotonic()
             for number, record in enumerate(self._numbered):
-                if self._enough.wait(max(0.0, began + number / per_second - time.monotonic())):
+                if self._enough.wait(max(0.0, began + number / self.per_second - time.monotonic())):
                     self._numbered = itertools.chain([record], self._numbered)
                     return
                 self.sent.append(record)
@@ -142,6 +155,20 @@ class Scenario:
     def signal(self, pod: str, number: signal.Signals) -> None:
         """Sends a signal to all processes of a pod; raises as `pod_processes.send`."""
         pod_processes.send(self.cluster.access.api, self.namespace, pod, number)
+
+    @contextlib.contextmanager
+    def frozen(self, pod: str) -> Iterator[None]:
+        """While it lasts no process of a pod's containers runs; those that are left then go on."""
+        processes = pod_processes.of_pod(self.cluster.access.api, self.namespace, pod)
+        pod_processes.signal_all(processes, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            pod_processes.signal_all(processes, signal.SIGCONT)
+
+    def owners(self) -> dict[int, int]:
+        """Slot -> the shard that is told to own it; a slot that changes hands has none."""
+        return {slot: shard for shard, told in self.module.assignments().items() for slot in told.slots}
 
     def columns(self) -> dict[str, Any]:
         """What `kubectl get analysismodule` prints in each column of the module's row, as users see it."""

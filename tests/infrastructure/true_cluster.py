@@ -48,7 +48,7 @@ class TrueCluster:
         with contextlib.ExitStack() as opened:
             self.place = opened.enter_context(node_namespaces.NodeNamespaces())
             address = self.place.machine_address
-            self.kafka = opened.enter_context(kafka_cluster.KafkaCluster(host=address))
+            self.kafka = opened.enter_context(kafka_cluster.KafkaCluster(host=address, secured=True))
             self.plane = opened.enter_context(control_plane.ControlPlane(address=address))
             self.node = opened.enter_context(true_node.TrueNode(self.plane, self.place, self.images.all()))
             self._open = opened.pop_all()

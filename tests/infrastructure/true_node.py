@@ -89,6 +89,10 @@ class TrueNode:
             process.kill()
         self._processes.clear()
 
+    def tag_image(self, image: str, another: str) -> None:
+        """Gives an image of the node a second name; raises NodeDidNotStart."""
+        self._ctr("images", "tag", image, another)
+
     def log_tail(self, program: str, lines: int = 40) -> str:
         """The last lines that containerd, kubelet or kube-proxy printed."""
         return self._processes[program].log_tail(lines)

@@ -6,15 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import kafka
 import pytest
-from kafka import admin as kafka_admin
 
 from tests.infrastructure import (
     broker_security,
     certificates,
     kafka_cluster,
-    kafka_connections,
     kafka_tools,
     numbered_stream,
     waiting,
@@ -112,22 +109,12 @@ class Rotated:
 # -- a password -------------------------------------------------------------------------------------
 
 
-def set_password(cluster: KafkaCluster, user: str, password: str) -> None:
-    """Make the user, or give it another password: the former one opens no new connection from now on."""
-    mechanism = kafka_admin.ScramMechanism.SCRAM_SHA_512
-    change = kafka_admin.UserScramCredentialUpsertion(user, mechanism, password.encode(), iterations=4096)
-    with contextlib.closing(
-        kafka.KafkaAdminClient(**kafka_connections.settings(cluster.bootstrap_servers))
-    ) as admin:
-        assert admin.alter_user_scram_credentials([change]) == {user: None}
-
-
 def test_a_password_rotated_in_mid_stream_is_taken_over_and_a_wrong_one_changes_nothing(
     kafka_secured: KafkaCluster, tmp_path: Path
 ) -> None:
     user = kafka_tools.unique_name("rotating")
     old, wrong, new = (secrets.token_urlsafe(12) for _ in range(3))
-    set_password(kafka_secured, user, old)
+    kafka_tools.set_password(kafka_secured.bootstrap_servers, user, old)
     secret = MountedSecret(tmp_path / "secret", user=user, password=old)
     security = {
         "protocol": "SASL_PLAINTEXT",
@@ -141,7 +128,7 @@ def test_a_password_rotated_in_mid_stream_is_taken_over_and_a_wrong_one_changes_
         secret.change(password=wrong)
         made.is_refused(PASSWORD)
         assert made.credentials_at == started
-        set_password(kafka_secured, user, new)
+        kafka_tools.set_password(kafka_secured.bootstrap_servers, user, new)
         secret.change(password=new)
         made.is_taken(started)
         made.outlives_all_connections()
@@ -154,7 +141,7 @@ def test_a_password_that_the_brokers_change_first_is_taken_over_when_its_file_fo
     """Between the two the brokers lose all their connections, and take the old password no more."""
     user = kafka_tools.unique_name("rotating")
     old, new = (secrets.token_urlsafe(12) for _ in range(2))
-    set_password(kafka_secured, user, old)
+    kafka_tools.set_password(kafka_secured.bootstrap_servers, user, old)
     secret = MountedSecret(tmp_path / "secret", user=user, password=old)
     security = {
         "protocol": "SASL_SSL",
@@ -168,7 +155,7 @@ def test_a_password_that_the_brokers_change_first_is_taken_over_when_its_file_fo
         started = made.credentials_at
         made.steady.enough()
         made.all_out()
-        set_password(kafka_secured, user, new)
+        kafka_tools.set_password(kafka_secured.bootstrap_servers, user, new)
         kafka_secured.restart(0)
         made.steady.write(200)
         secret.change(password=new)

@@ -22,7 +22,10 @@ TIMEOUT_SECONDS = 30.0
 _PAGE = 500
 
 Seen = Callable[[str, str, str, float], None]
-"""Told of each request: its verb, the plural of its kind, the answer's code, the seconds it took."""
+"""Told of each request: its verb, the plural of its kind, the answer's code, the seconds it took.
+
+The code is "none" without an answer, and "ending" where it is 403 for a namespace that is being deleted.
+"""
 
 WriteSeconds = Callable[[Resource], float]
 """Asked before each write to objects of a kind: how long it may take; raises if none is allowed."""
@@ -35,6 +38,10 @@ class ApiError(Exception):
         self.status = status
         self.retry_after = retry_after
         super().__init__(message)
+
+
+class NamespaceEnding(ApiError):
+    """The namespace is being deleted, so nothing new is made in it: there is nothing to mend."""
 
 
 class CannotConnect(Exception):
@@ -199,7 +206,7 @@ class Api:
         if query:
             url += "?" + urllib.parse.urlencode(query)
         headers = {**self._client.default_headers, "Accept": accept, "Content-Type": content_type}
-        started, code = time.monotonic(), "none"
+        started, code, refusal = time.monotonic(), "none", None
         try:
             await self._client.update_params_for_auth(headers, [], ["BearerToken"], url, verb, body)
             response = await self._client.call_api(
@@ -207,12 +214,15 @@ class Api:
             )
             code = str(response.status)
             content = await response.read()  # type: ignore[no-untyped-call]
+            if response.status >= 400:
+                refusal = _error(verb, resource, name, response, content)
+                code = "ending" if isinstance(refusal, NamespaceEnding) else code
         except (aiohttp.ClientError, TimeoutError, OSError, ApiException) as error:
             raise ApiError(0, f"the API server does not answer: {type(error).__name__}: {error}") from error
         finally:
             self._seen(verb, resource.plural, code, time.monotonic() - started)
-        if response.status >= 400:
-            raise _error(verb, resource, name, response, content)
+        if refusal is not None:
+            raise refusal
         found: dict[str, Any] = json.loads(content)
         return found
 
@@ -226,17 +236,27 @@ _METHODS = {
     "delete": "DELETE",
 }
 _READS = ("get", "list")
+_ENDING = "NamespaceTerminating"
+"""Source: https://pkg.go.dev/k8s.io/api/core/v1#NamespaceTerminatingCause"""
 
 
 def _error(verb: str, resource: Resource, name: str | None, response: Any, content: bytes) -> ApiError:
-    try:
-        message = str(json.loads(content)["message"])
-    except (ValueError, KeyError, TypeError):
-        message = content[:200].decode(errors="replace") or str(response.reason)
+    told = _status(content)
+    message = told.get("message") or content[:200].decode(errors="replace") or str(response.reason)
+    causes = (told.get("details") or {}).get("causes") or ()
     after = response.headers.get("Retry-After", "")
-    told = f"{verb} {resource.plural} {name or ''}".rstrip()
-    return ApiError(
+    kind = NamespaceEnding if any(each.get("reason") == _ENDING for each in causes) else ApiError
+    return kind(
         response.status,
-        f"{told}: {message}",
+        f"{' '.join(filter(None, (verb, resource.plural, name)))}: {message}",
         retry_after=float(after) if after.isascii() and after.isdigit() else None,
     )
+
+
+def _status(content: bytes) -> dict[str, Any]:
+    """The Status object that an error comes with, {} if it is something else."""
+    try:
+        told = json.loads(content)
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}

@@ -1,10 +1,11 @@
-"""The operator works on its queue: passes that wait for nothing leave the Lease and the probes their turn."""
+"""The operator works on its queue: whose turn it is after a pass, and which passes have failed."""
 
 import asyncio
 from typing import cast
 
 import pytest
 
+from analysis_operator.cluster.api import ApiError, NamespaceEnding
 from analysis_operator.decisions.observed import Key
 from analysis_operator.reconciling.reconciler import Reconciler
 from analysis_operator.service import Operator, Place
@@ -44,3 +45,32 @@ async def test_others_have_their_turn_between_passes_that_are_due_without_end() 
         await operator._work()
     other.cancel()
     assert turns >= PASSES - 1
+
+
+class Failing:
+    """A reconciler whose first pass ends with this error and whose second one ends the work."""
+
+    def __init__(self, error: Exception) -> None:
+        self._errors = [error, asyncio.CancelledError()]
+
+    async def reconcile(self, key: Key) -> float:
+        """One more pass."""
+        raise self._errors.pop(0)
+
+
+@pytest.mark.parametrize(
+    ("error", "failed"),
+    [(NamespaceEnding(403, "it is being deleted"), 0), (ApiError(403, "forbidden"), 1)],
+    ids=["namespace that is being deleted", "missing right"],
+)
+async def test_what_cannot_be_made_in_a_namespace_that_is_being_deleted_is_no_failure(
+    error: Exception, failed: int
+) -> None:
+    operator = Operator(Settings(), Place())
+    operator._reconciler = cast(Reconciler, Failing(error))
+    for name in ("first", "second"):
+        operator._queue.add(Key("default", name))
+    with pytest.raises(asyncio.CancelledError):
+        await operator._work()
+    assert operator.metrics.errors.labels("http-403")._value.get() == failed
+    assert operator._queue.failing() == failed
