@@ -1,7 +1,5 @@
 """What a user does to be rid of modules and of the release, in whatever order."""
 
-import contextlib
-
 from analysis_module import names
 from tests.infrastructure import api_client, helm, operator_account, release, waiting
 from tests.infrastructure.release import Cluster
@@ -42,24 +40,12 @@ def remove_namespace(cluster: Cluster, namespace: str) -> None:
 
 
 def remove_crd(cluster: Cluster) -> None:
-    """`kubectl delete crd`, and with it all modules, until it is gone."""
+    """`kubectl delete crd`, and with it all modules, until it is gone; none is fine too."""
     api = cluster.access.api
-    api.delete(api_client.CRDS, CRD)
+    if api.find(api_client.CRDS, CRD) is not None:
+        api.delete(api_client.CRDS, CRD)
     waiting.until(
         lambda: api.find(api_client.CRDS, CRD) is None,
         what="the CRD is gone",
-        timeout_seconds=PATIENCE_SECONDS,
-    )
-
-
-def remove_modules(cluster: Cluster, namespace: str) -> None:
-    """Deletes all modules of a namespace, until their pods are gone."""
-    api = cluster.access.api
-    with contextlib.suppress(api_client.ApiError):  # there may be no CRD any more
-        for each in api.items(api_client.MODULES, namespace=namespace):
-            api.delete(api_client.MODULES, each["metadata"]["name"], namespace=namespace)
-    waiting.until(
-        lambda: not api.items(api_client.PODS, namespace=namespace, labels=names.LABEL_MODULE),
-        what=f"no worker is left in {namespace}",
         timeout_seconds=PATIENCE_SECONDS,
     )

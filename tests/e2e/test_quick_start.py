@@ -4,33 +4,31 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.e2e import leaving
 from tests.infrastructure import helm, images, kafka_tools, kubernetes_distribution, programs
-from tests.infrastructure.release import Cluster
+from tests.infrastructure.true_cluster import TrueCluster
 from tests.project import markdown
 
 ROOT = Path(__file__).parents[2]
 NAMESPACE = "analysis"
 OUTPUT = "STATION-LOAD"
 TOPICS = (OUTPUT, "MODULE-OUTPUT-LOAD-ALARM", "SCHEDULE-STATION-PARAM", "SCHEDULE-STATION-REALTIME-DATA")
+STATIONS = 20
 TIMEOUT_SECONDS = 300
 
 
 @pytest.fixture
-def bare(cluster: Cluster) -> Iterator[Cluster]:
-    """The cluster without a release, before and after; it has the topics that the modules read and write."""
-    leaving.remove_release(cluster)
+def bare(true_cluster: TrueCluster) -> TrueCluster:
+    """The cluster as if nothing of ours had ever been there, but for topics that modules read and write."""
+    leaving.remove_release(true_cluster)
+    leaving.remove_crd(true_cluster)
     for topic in TOPICS:
-        if topic not in kafka_tools.topics(cluster.bootstrap_servers):
-            kafka_tools.create_topic(cluster.bootstrap_servers, topic, partitions=4)
-    yield cluster
-    leaving.remove_modules(cluster, "default")
-    leaving.remove_release(cluster)
+        kafka_tools.create_topic(true_cluster.bootstrap_servers, topic, partitions=4)
+    return true_cluster
 
 
 def blocks(language: str) -> list[str]:
@@ -40,7 +38,7 @@ def blocks(language: str) -> list[str]:
     return markdown.Page(page.path, section).code(language)
 
 
-def run(commands: str, cluster: Cluster, home: Path) -> str:
+def run(commands: str, cluster: TrueCluster, home: Path) -> str:
     """What a user's shell prints who types these commands in the tree."""
     programs.require("kcat", package="kcat")
     found = (kubernetes_distribution.helm(), kubernetes_distribution.kubectl(), Path(sys.executable))
@@ -62,19 +60,23 @@ def run(commands: str, cluster: Cluster, home: Path) -> str:
     return done.stdout
 
 
-def test_its_commands_lead_to_running_modules_and_an_output(bare: Cluster, tmp_path: Path) -> None:
+def rows_under(text: str, head: list[str]) -> list[dict[str, str]]:
+    """The two rows of a table of kubectl's, by column."""
+    lines = [line.split() for line in text.splitlines()]
+    at = lines.index(head)
+    return [dict(zip(head, line, strict=True)) for line in lines[at + 1 : at + 3]]
+
+
+def test_its_commands_lead_to_running_modules_and_an_output(bare: TrueCluster, tmp_path: Path) -> None:
     _, commands = blocks("sh")
     [table] = blocks("text")
 
     printed = run(commands, bare, tmp_path)
 
-    rows = [line.split() for line in printed.splitlines()]
-    promised = [line.split() for line in table.splitlines()]
-    at = rows.index(promised[0])
-    shown = rows[at + 1 : at + len(promised)]
-    ages = [row.pop() for row in shown]
-    assert shown == [row[:-1] for row in promised[1:]]
-    assert all(ages)
+    promised, shown = (rows_under(text, table.splitlines()[0].split()) for text in (table, printed))
+    for column in ("NAME", "PHASE", "READY", "CONFIG"):
+        assert [row[column] for row in shown] == [row[column] for row in promised]
+    assert all(0 < int(row["STATIONS"]) <= STATIONS and int(row["LAG"]) >= 0 for row in shown)
     output = json.loads(printed.splitlines()[-1])
     assert output["module"] == "station_load"
     assert set(output["output"]) == {"mean_load"}

@@ -1,12 +1,15 @@
-"""Everything uninstalled in the wrong order: nothing hangs, nothing is left over, and no record is lost."""
+"""Everything uninstalled in the wrong order: nothing hangs, no worker is left over, and no record is lost."""
 
 import signal
 from collections.abc import Callable
 
+import pytest
+
 from tests.e2e import leaving
-from tests.infrastructure import api_client, helm, waiting
+from tests.infrastructure import helm, waiting
+from tests.infrastructure import release as releases
 from tests.infrastructure.release import Release
-from tests.infrastructure.scenario import PATIENCE_SECONDS, Scenario
+from tests.infrastructure.scenario import NOTHING_WRONG, PATIENCE_SECONDS, Scenario
 from tests.infrastructure.true_cluster import TrueCluster
 
 Scenarios = Callable[[str], Scenario]
@@ -30,22 +33,29 @@ def test_operator_before_modules_and_crd_before_resources_leave_nothing_and_lose
         what="nothing that was made for the module is left",
         timeout_seconds=PATIENCE_SECONDS,
     )
-    release.run("install", helm.RELEASE, str(helm.CHART), "--wait", values={})
+    releases.install(true_cluster)
     numbered.apply(workers={"replicas": 2})
     numbered.module.until_phase("Running", PATIENCE_SECONDS)
     found = numbered.conclude()
     assert (found.lost, found.doubled_unmarked, found.wrong_windows) == ([], 0, [])
 
 
-def test_the_operators_namespace_before_everything_else_leaves_workers_at_work(
-    true_cluster: TrueCluster, release: Release, scenarios: Scenarios
+def test_a_release_lost_with_its_namespace_leaves_workers_at_work_and_another_takes_its_modules_over(
+    true_cluster: TrueCluster, scenarios: Scenarios
 ) -> None:
     numbered = scenarios("namespace of the operator deleted")
-    numbered.run()
-    leaving.require_nothing_refused(release)
-    leaving.remove_namespace(true_cluster, release.namespace)
+    numbered.run(workers={"replicas": 2})
+    before = numbered.containers()
+    installed = releases.found(true_cluster)
+    assert installed is not None
+    leaving.require_nothing_refused(installed)
+    leaving.remove_namespace(true_cluster, installed.namespace)
     numbered.until_more_outputs(400)
-    found = numbered.conclude()
-    leaving.remove_namespace(true_cluster, numbered.namespace)
-    assert (found.lost, found.doubled, found.wrong_windows) == ([], 0, [])
-    assert true_cluster.access.api.items(api_client.MODULES) == []
+
+    with pytest.raises(helm.HelmRefused, match="cannot be imported into the current release"):
+        releases.install(true_cluster)
+    releases.install(true_cluster, "--take-ownership")
+    numbered.apply(workers={"replicas": 2}, expireAfterSeconds=900)
+    numbered.module.until_settled(PATIENCE_SECONDS)
+    assert numbered.conclude() == NOTHING_WRONG
+    assert numbered.containers() == before

@@ -80,13 +80,13 @@ class Release:
         self.run("uninstall", helm.RELEASE, "--wait")
 
 
-def install(cluster: Cluster, values: helm.Values | None = None) -> Release:
+def install(cluster: Cluster, *options: str) -> Release:
     """`helm install` in a new namespace that enforces `restricted`; returns when the operator is ready.
 
     Raises helm.HelmRefused.
     """
     release = Release(cluster, cluster.access.namespace("analysis", RESTRICTED), time.monotonic())
-    release.run("install", helm.RELEASE, str(helm.CHART), "--wait", values=values or {})
+    release.run("install", helm.RELEASE, str(helm.CHART), "--wait", *options)
     return release
 
 
