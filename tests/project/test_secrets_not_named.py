@@ -10,6 +10,7 @@ PUBLIC_HOSTS = {
     *("keepachangelog.com", "semver.org", "json-schema.org", "example.com"),
     *("cdnjs.cloudflare.com", "www.textualize.io"),  # what rich writes into a picture
     *("kubernetes.io", "pkg.go.dev", "github.com"),  # where rules of Kubernetes come from
+    *("prometheus.io", "prometheus-operator.dev"),  # and those of Prometheus
 }
 """Hosts that an address in the tree may name; a registry is none of them."""
 
