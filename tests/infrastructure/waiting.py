@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-PAUSE_SECONDS = 0.02
+PAUSE_SECONDS = 0.05
 
 
 def until(condition: Callable[[], bool], *, what: str, timeout_seconds: float) -> None:

@@ -21,7 +21,7 @@ class Committer:
 
     def __init__(self, engine: Engine, box: outbox.Outbox, *, topic: str, owner: str) -> None:
         self.epoch = 0
-        self.committed_at: float | None = None
+        self.committed_at: float | None = None  # when all that was done was last known to be in Kafka
         self.commits = 0
         self._engine = engine
         self._box = box
@@ -44,18 +44,28 @@ class Committer:
         offsets = {slot: places for slot, places in _offsets(feeds).items() if slot not in incomplete}
         if time.monotonic() - self._floors_at > _FLOOR_SECONDS or not self._floors_known(offsets):
             self.refresh_floors(feeds)
-        moved = [self._progress(slot, offsets[slot]) for slot in offsets]
-        await self._write([entry for entry in moved if self._written.get(entry.slot) != entry])
+        entries = [self._progress(slot, offsets[slot]) for slot in offsets]
+        entries = [entry for entry in entries if self._written.get(entry.slot) != entry]
+        is_further = any(self._has_moved(entry) for entry in entries)
+        await self._write(entries)
         for feed in feeds:
             if not feed.closed:  # else it has ended meanwhile, and what it brought is another's
                 await self._commit_group(feed)
-        self.committed_at = time.time()
+        if is_further or not any(part.progress.outstanding for feed in feeds for part in feed.parts.values()):
+            self.committed_at = time.time()
         self.commits += 1
+
+    def _has_moved(self, entry: progress_log.SlotProgress) -> bool:
+        before = self._written.get(entry.slot)
+        return before is None or before.offsets != entry.offsets
 
     def _progress(self, slot: int, offsets: Mapping[TopicPartition, int]) -> progress_log.SlotProgress:
         held = self._floors.get(slot, {})
         floors = {place: min(offset, held.get(place, offset)) for place, offset in offsets.items()}
-        return progress_log.SlotProgress(slot, self._owner, self.epoch, offsets, floors)
+        before = self._written.get(slot)
+        # A resource made anew counts from 1 again: what it writes must not look older than what is there.
+        epoch = max(self.epoch, before.epoch) if before is not None else self.epoch
+        return progress_log.SlotProgress(slot, self._owner, epoch, offsets, floors)
 
     def _floors_known(self, offsets: Mapping[int, Mapping[TopicPartition, int]]) -> bool:
         return all(self._floors.get(slot, {}).keys() >= places.keys() for slot, places in offsets.items())

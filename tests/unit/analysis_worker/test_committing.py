@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import pytest
@@ -59,6 +60,44 @@ async def test_a_commit_says_for_each_slot_how_far_it_got_since_which_epoch_and_
     assert set(written) == {0, 1, 2, 3}
     assert {progress.offsets[PLACE] for progress in written.values()} == {5}
     assert {(p.owner, p.epoch, p.released) for p in written.values()} == {("module-0", 3, False)}
+
+
+async def test_what_a_resource_made_anew_writes_is_not_older_than_what_its_former_self_wrote() -> None:
+    former = progress_log.SlotProgress(1, "module-0", 7, {PLACE: 2}, {PLACE: 0}, released=True)
+    cluster = a_stream(5)
+    cluster.create_topic(PROGRESS)
+    cluster.produce(PROGRESS, former.message(PROGRESS).value, key=b"1")
+    async with committed(cluster, former, slots=[1]) as made:
+        made.committer.epoch = 1
+        made.committer.remember({1: former})
+        await made.fed.caught_up()
+        await made.commit()
+        assert await made.offset(1) == 5
+        assert (await made.written())[1].epoch == 7
+
+
+async def test_the_last_commit_stays_old_while_nothing_of_what_is_under_way_gets_further() -> None:
+    gate = threading.Event()
+
+    def waiting(station_id: str, module_input: Mapping[str, Any]) -> int:
+        gate.wait(10.0)
+        return 1
+
+    async with committed(a_stream(3, station_of(1)), slots=[1], callback=waiting) as made:
+        await made.fed.live()
+        await made.commit()
+        first = made.committer.committed_at
+        await made.commit()
+        assert (made.committer.committed_at, made.committer.commits) == (first, 2)
+        gate.set()
+        await made.fed.caught_up()
+        await made.commit()
+        second = made.committer.committed_at
+        assert second is not None
+        assert first is not None
+        assert second > first
+        await made.commit()
+        assert made.committer.committed_at > second, "nothing is outstanding"
 
 
 async def test_nothing_passes_an_output_that_is_not_acknowledged() -> None:

@@ -31,9 +31,10 @@ _STUCK_SECONDS = 10.0
 class _Lane:
     """The messages for one partition, and the task that sends them."""
 
-    __slots__ = ("busy", "entries", "most")
+    __slots__ = ("busy", "entries", "most", "moved_at")
 
     def __init__(self) -> None:
+        self.moved_at = 0.0
         self.most = _FEWEST_PER_BATCH
         self.entries: collections.deque[Entry] = collections.deque()
         self.busy = False
@@ -43,7 +44,8 @@ class Outbox:
     """Takes messages without waiting; calls back, on the loop, when each is acknowledged.
 
     `refused` is called with a message that Kafka will never take and the reason; the message counts as
-    acknowledged after that. `reconnected` is called when a new producer has taken a failed one's place.
+    acknowledged after that. `reconnected` is called when a new producer has taken a failed one's place. A
+    topic that takes nothing for `stuck_seconds` of what waits for it counts as not connected.
     """
 
     def __init__(
@@ -51,7 +53,10 @@ class Outbox:
         make_sink: Callable[[], ports.Sink],
         refused: Callable[[ports.Message, str], None],
         reconnected: Callable[[], None] = lambda: None,
+        *,
+        stuck_seconds: float = _STUCK_SECONDS,
     ) -> None:
+        self._stuck_seconds = stuck_seconds
         self._reconnected = reconnected
         self._make_sink = make_sink
         self._refused = refused
@@ -68,7 +73,7 @@ class Outbox:
         self._closed = False
         self.pending = 0
         self.sent = 0
-        self._moved_at = 0.0
+        self._placing: dict[str, float] = {}  # topic whose partitions are not known yet -> since when
         self._partition = functools.lru_cache(maxsize=65_536)(partitioning.partition_of)
 
     async def start(self) -> None:
@@ -80,8 +85,13 @@ class Outbox:
     @property
     def connected(self) -> bool:
         """Whether there is a producer, and what is pending moves."""
-        stuck = self.pending and time.monotonic() - self._moved_at > _STUCK_SECONDS
-        return self._sink is not None and not stuck
+        return self._sink is not None and not self.stuck_topics()
+
+    def stuck_topics(self) -> list[str]:
+        """The topics that have taken none of what waits for them for so long that something is wrong."""
+        since = time.monotonic() - self._stuck_seconds
+        lanes = {topic for (topic, _), lane in self._lanes.items() if lane.busy and lane.moved_at < since}
+        return sorted(lanes | {topic for topic, began in self._placing.items() if began < since})
 
     def renew(self, sink: ports.Sink) -> asyncio.Event:
         """Send by this producer, which is connected, from the next batches on; set once the former has ended.
@@ -126,14 +136,13 @@ class Outbox:
         if self._closed:
             return  # what a stuck callback gives at last is another worker's to do by now
         message = entries[0][0]
-        if not self.pending:
-            self._moved_at = time.monotonic()
         self.pending += len(entries)
         self._idle.clear()
         count = self._counts.get(message.topic)
         if count is None:
             waiting = self._unplaced.setdefault(message.topic, [])
             if not waiting:
+                self._placing[message.topic] = time.monotonic()
                 self._spawn(self._place(message.topic))
             waiting.extend(entries)
         else:
@@ -149,7 +158,7 @@ class Outbox:
             lane = self._lanes[where] = _Lane()
         lane.entries.extend(entries)
         if not lane.busy:
-            lane.busy = True
+            lane.busy, lane.moved_at = True, time.monotonic()
             self._spawn(self._drain(where, lane))
 
     async def _place(self, topic: str) -> None:
@@ -162,6 +171,7 @@ class Outbox:
             except (ports.KafkaUnavailable, ports.KafkaRefused) as error:
                 log.warning("topic %s cannot be written yet, create it or permit it: %s", topic, error)
                 pause = await self._paused(pause)
+        del self._placing[topic]
         for entry in self._unplaced.pop(topic):
             self._enqueue([entry], self._counts[topic])
 
@@ -210,7 +220,7 @@ class Outbox:
         for _ in range(count):
             popleft()[1]()
         self.sent += count
-        self._moved_at = time.monotonic()
+        lane.moved_at = time.monotonic()
         self.pending -= count
         if not self.pending:
             self._idle.set()

@@ -129,7 +129,11 @@ END_TO_END = _seconds(
 )
 DEAD_LETTERS = _counter("dead_letters_total", "Records written to the dead-letter topic.", _ERROR_TYPE)
 COMMITS = _counter("commits_total", "Commits of progress.")
-COMMIT_AGE = _gauge("commit_age_seconds", "Time since the last commit.", unit="seconds")
+COMMIT_AGE = _gauge(
+    "commit_age_seconds",
+    "Time since a commit last got further, or found nothing outstanding.",
+    unit="seconds",
+)
 
 # The worker itself.
 WORKER_INFO = _info("worker_info", "Whose worker this is.", "module", "owner")

@@ -16,13 +16,22 @@ TOPIC = "OUT"
 class Box:
     """An outbox on a fake, and what it told."""
 
-    def __init__(self, *, partitions: int = 1, batch_bytes: int = 512 * 1024, config: str = "") -> None:
+    def __init__(
+        self,
+        *,
+        partitions: int = 1,
+        batch_bytes: int = 512 * 1024,
+        config: str = "",
+        stuck_seconds: float = 10.0,
+    ) -> None:
         self.kafka = FakeKafka(batch_bytes=batch_bytes)
         self.kafka.create_topic(TOPIC, partitions=partitions, config=_config(config))
         self.refused: list[tuple[ports.Message, str]] = []
         self.acknowledged: list[bytes | None] = []
         self.reconnects = 0
-        self.box = outbox.Outbox(self.kafka.sink, self._refused, self._reconnected)
+        self.box = outbox.Outbox(
+            self.kafka.sink, self._refused, self._reconnected, stuck_seconds=stuck_seconds
+        )
 
     def _refused(self, message: ports.Message, reason: str) -> None:
         self.refused.append((message, reason))
@@ -128,6 +137,36 @@ async def test_messages_wait_for_brokers_that_are_away_and_none_is_lost() -> Non
     made.kafka.reconnect()
     assert await made.box.flush(10)
     assert sorted(made.written()) == list(range(101))
+    assert made.box.connected
+    await made.box.close()
+
+
+async def test_a_topic_that_takes_nothing_is_told_while_others_go_on() -> None:
+    made = Box(stuck_seconds=0.0)
+    await made.box.start()
+    made.put(b"0")
+    assert await made.box.flush(5)
+    assert made.box.connected
+    made.put(b"1", topic="missing")
+    await until(lambda: made.box.stuck_topics() == ["missing"], "it is told")
+    assert not made.box.connected
+    made.put(b"2")
+    await until(lambda: made.written() == [0, 2], "another topic goes on")
+    assert made.box.stuck_topics() == ["missing"]
+    made.kafka.create_topic("missing")
+    assert await made.box.flush(5)
+    assert made.box.connected
+    await made.box.close()
+
+
+async def test_a_partition_that_takes_nothing_is_told_by_its_topic() -> None:
+    made = Box(stuck_seconds=0.0)
+    await made.box.start()
+    gate = made.kafka.hold("sink.send")
+    made.put(b"0")
+    await until(lambda: made.box.stuck_topics() == [TOPIC], "it is told")
+    gate.set()
+    assert await made.box.flush(5)
     assert made.box.connected
     await made.box.close()
 
