@@ -1,6 +1,7 @@
 """The program's files of examples/migration do what they say: run, verified, or read against what d_a is."""
 
 import configparser
+import inspect
 import os
 import re
 import shutil
@@ -15,7 +16,7 @@ import pytest
 import yaml
 
 from analysis_module import assignment, catalogue, names, reading
-from d_a import configuration, core, sharding, sources
+from d_a import configuration, core, running, sharding, sources
 from tests.infrastructure import programs
 from tests.project import markdown, tree
 
@@ -122,12 +123,12 @@ class TestSystemdUnit:
             core.ENV_HTTP_PORT: str(names.HTTP_PORT),
         }
 
-    def test_it_promises_no_watchdog_as_long_as_nothing_speaks_to_one(
+    def test_its_watchdog_waits_longer_for_the_first_beat_than_a_start_may_take(
         self, unit: configparser.ConfigParser
     ) -> None:
-        speaks = [path for path in tree.sources("worker") if "NOTIFY_SOCKET" in path.read_text("utf-8")]
-        assert ("WatchdogSec" in unit["Service"]) == bool(speaks)
-        assert (unit["Service"]["Type"] == "notify") == bool(speaks)
+        connecting = inspect.signature(core.ServiceCore).parameters["connect_within_seconds"].default
+        assert unit["Service"]["NotifyAccess"] == "main"
+        assert int(unit["Service"]["WatchdogSec"]) > connecting + running._BEYOND_CONNECTING_SECONDS
 
     def test_systemd_has_nothing_against_it(self, tmp_path: Path) -> None:
         whole = text_of("data_analysis.service").replace("/opt/data_analysis/venv/bin/python", sys.executable)

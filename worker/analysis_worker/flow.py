@@ -232,6 +232,8 @@ class Flow:
         record.last_callback = self._clock()
         if finished.called:
             metrics.callback_took(finished.seconds / finished.called, finished.called)
+        if finished.times is not None:
+            finished.tell_times()
         if good:
             metrics.processed(good)
             metrics.stations.processed(station.id, good)
@@ -298,16 +300,26 @@ class Flow:
             self._metrics.callback_timed_out()
         record = self._record(trigger.station)
         record.last_error = f"{type(error).__name__}: {error}"
-        record.breaker.failed(self._loop.time())
+        now, fields = self._loop.time(), calling.fields_of(trigger, finished.failed_seconds)
+        record.breaker.failed(now)
         log.error(
-            "callback of station %s failed at %s/%s offset %s: %s",
+            "callback of station %s failed at %s/%s offset %s after %.3f s: %s",
             trigger.station.id,
             *trigger.batch.origin,
             trigger.offset,
+            finished.failed_seconds,
             record.last_error,
             exc_info=error,
-            extra={"station_id": trigger.station.id, "error_type": error_type},
+            extra={**fields, "error_type": error_type},
         )
+        if record.breaker.is_open(now):
+            log.warning(
+                "breaker of station %s is open for %g s after %s failures in a row",
+                trigger.station.id,
+                record.breaker.settings.open_seconds,
+                record.breaker.failures,
+                extra={**fields, "error_type": "breaker_open"},
+            )
         if trigger.attempt < self._retries.retries:
             trigger.attempt += 1
             self._retry_later([trigger, *remaining], trigger.attempt)

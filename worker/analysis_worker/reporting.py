@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from analysis_worker.engine.stations import Station
+from analysis_worker.observability import log_filters
 from analysis_worker.observability import status as statuses
 from analysis_worker.observability.status import State
 
@@ -177,7 +178,9 @@ class Report:
                 yield statuses.TopicStatus(topic=source.topic, fill_ratio=mean, padded_ratio=1.0 - mean)
 
     def _explain(self) -> str:
-        feed = self._worker.feed
+        feed, failure = self._worker.feed, self._worker.failure
+        if failure is not None:
+            return log_filters.redacted(f"{type(failure).__name__}: {failure}")
         if feed.missing:
             return f"waiting for topics that do not exist: {', '.join(sorted(feed.missing))}"
         if feed.restoring:

@@ -372,6 +372,7 @@ class Worker:
             await self.stopped.wait()
             return
         failed, self.state = self.state == "failed", "stopping"
+        self.report.refresh()
         within = self.settings.stop_within_seconds
         for task in self._tasks:
             task.cancel()

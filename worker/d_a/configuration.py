@@ -58,6 +58,7 @@ class Logging:
     log_file: str | None = None
     max_bytes: int = 10 * 2**20
     backup_count: int = 5
+    log_format: str = "text"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -141,7 +142,7 @@ class _Reader:
             tables=laid,
             kafka=kafka,
             offset_commit=self._offset_commit(),
-            logging=self._section(Logging, settings.get("LOGGING"), settings.path("LOGGING")),
+            logging=self._logging(),
             snake_names=self._choice("FIELD_NAMES", options.names, ("camel", "snake")) == "snake",
             warnings=tuple(self._warnings),
         )
@@ -283,6 +284,15 @@ class _Reader:
             return self._section(OffsetCommit, given, "offset_commit_config")
         name = "OFFSET_COMMIT_CONFIG"
         return self._section(OffsetCommit, self._settings.get(name), self._settings.path(name))
+
+    def _logging(self) -> Logging:
+        path = self._settings.path("LOGGING")
+        read = self._section(Logging, self._settings.get("LOGGING"), path)
+        known = [form.value for form in spec.LogFormat]
+        if read.log_format not in known:
+            wrong = f"is {wording.shown(read.log_format)}"
+            self._found.add(f"{path}.log_format", wrong, f"give {wording.one_of(known)}")
+        return read
 
     def _section(self, part: type[Part], value: object, path: str) -> Part:
         """A flat section of texts and numbers, its keys those of the dataclass `part`."""

@@ -1,6 +1,7 @@
 """What the two services have in common: settings in, one core Worker in a thread, inputs and status out."""
 
 import asyncio
+import concurrent.futures
 import dataclasses
 import logging
 import os
@@ -21,7 +22,17 @@ from analysis_worker.engine.stations import Station
 from analysis_worker.observability import http, status
 from analysis_worker.observability.metrics import WorkerMetrics
 from analysis_worker.settings import Settings
-from d_a import batches, configuration, connections, log_files, running, sharding, sources, user_functions
+from d_a import (
+    batches,
+    configuration,
+    connections,
+    log_files,
+    running,
+    sharding,
+    sources,
+    supervision,
+    user_functions,
+)
 from d_a.errors import ConfigurationError
 from d_a.module_inputs import ModuleInputs
 
@@ -118,6 +129,7 @@ class ServiceCore:
                 raise
             self._runner = runner
             _started.append(self)
+        runner.started.add_done_callback(self._has_started)
         runner.ended.add_done_callback(self._ended)
         runner.begin()
         return runner
@@ -164,6 +176,7 @@ class ServiceCore:
             log.warning("%s", warning)
         connector, most_per_poll = self._connected(configured)
         assignment = assignments.for_shard(configured.running_spec, *sharding.from_environment())
+        log_files.identify(module=configured.running_spec.module, shard=assignment.shard)
         self.registry = prometheus_client.CollectorRegistry()
         metrics = WorkerMetrics(self.registry, module=configured.running_spec.module, owner=assignment.owner)
         worker = service.Worker(
@@ -214,7 +227,13 @@ class ServiceCore:
                 "handlers did not end within %g s; what waited for them is lost", _HANDLERS_WITHIN_SECONDS
             )
 
-    def _ended(self, _: Any) -> None:
+    def _has_started(self, started: "concurrent.futures.Future[None]") -> None:
+        if started.exception() is None and self._runner is not None:
+            supervision.started(self, self._runner.worker.report)
+
+    def _ended(self, ended: "concurrent.futures.Future[None]") -> None:
+        if ended.exception() is None:
+            supervision.stopped(self)
         with self._lock:
             if self._pages is not None:
                 self._pages.stop()
@@ -228,6 +247,7 @@ class ServiceCore:
         with self._lock:
             runner = self._runner
             self._stopped = self._stopped or runner is not None
+        supervision.stopped(self)
         if runner is not None:
             runner.tell_stop()
         return runner

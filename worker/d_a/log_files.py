@@ -16,8 +16,9 @@ _users = 0
 def open_log(settings: Logging) -> None:
     """Write to DATA_ANALYSIS_LOG, else the configuration's file, else data_analysis.log, and the console.
 
-    The first service's settings hold while any runs. Raises LogError for a file asked for by name that
-    cannot be opened; the default one is then done without.
+    Lines are text, or JSON if DATA_ANALYSIS_LOG_FORMAT, else the configuration, says so. The first service's
+    settings hold while any runs. Raises LogError for an unknown level or form, and for a file asked for by
+    name that cannot be opened; the default one is then done without.
     """
     global _users
     with _lock:
@@ -32,16 +33,23 @@ def open_log(settings: Logging) -> None:
 
 
 def _configure(settings: Logging) -> None:
-    file, level = logs.from_environment(os.environ, default_file=settings.log_file)
+    told = logs.from_environment(os.environ, logs.Chosen(settings.log_file, fmt=settings.log_format))
     size, backups = settings.max_bytes, settings.backup_count
-    if file is not None:
-        logs.configure(file, level, max_bytes=size, backups=backups)
+    if told.file is not None:
+        logs.configure(*told, max_bytes=size, backups=backups)
         return
     try:
-        logs.configure(logs.DEFAULT_FILE, level, max_bytes=size, backups=backups)
+        logs.configure(logs.DEFAULT_FILE, told.level, told.fmt, max_bytes=size, backups=backups)
     except logs.LogError as error:
-        logs.configure(None, level)
+        logs.configure(None, told.level, told.fmt)
         log.warning("lines go to the console only: %s", error)
+
+
+def identify(*, module: str, shard: int) -> None:
+    """Name module and shard in every JSON line, as long as one service alone writes them."""
+    with _lock:
+        alone = _users == 1
+        logs.identify(module=module if alone else None, shard=shard if alone else None)
 
 
 def close_log() -> None:

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Mapping
 from typing import Any, Final
 
-from d_a import signals
+from d_a import signals, supervision
 from d_a.core import ServiceCore
 from d_a.user_functions import Callback, Handler
 
@@ -56,6 +56,7 @@ class DataAnalysisService(ServiceCore):
                 self.stop()
             else:
                 self._cleared()
+                supervision.stopped(self)  # its failure is told to the caller
         runner.ended.result()
 
     def stop(self) -> None:

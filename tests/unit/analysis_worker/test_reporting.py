@@ -95,6 +95,15 @@ async def test_while_windows_are_restored_that_is_told_with_how_far_it_is() -> N
     assert any(0 < progress < 1 for progress in seen)
 
 
+async def test_a_worker_that_has_failed_explains_why_without_a_secret_that_the_error_names() -> None:
+    serving = Serving()
+    async with serving.running() as worker:
+        serving.cluster.fail_next(1, "source.poll", ZeroDivisionError("a defect, password=hunter2"))
+        await until(worker.stopped.is_set, "the worker gives up")
+        status = worker.report.status()
+        assert (status.state, status.explain) == ("failed", "ZeroDivisionError: a defect, password=***")
+
+
 async def test_a_missing_topic_explains_why_nothing_comes() -> None:
     serving = Serving(FakeKafka())
     async with serving.running() as worker:

@@ -179,12 +179,18 @@ def test_offset_commit_and_logging_are_read() -> None:
     given = read(
         {
             "offset_commit": {"commit_interval_seconds": 2, "commit_batch_size": 7},
-            "logging": {"log_file": "x.log"},
+            "logging": {"log_file": "x.log", "log_format": "json"},
         }
     )
     assert given.offset_commit.commit_interval_seconds == 2
     assert given.offset_commit.commit_batch_size == 7
     assert given.logging.log_file == "x.log"
+    assert given.logging.log_format == "json"
+
+
+def test_a_form_of_the_log_that_there_is_not_is_told_with_those_that_there_are() -> None:
+    with pytest.raises(ConfigurationError, match=r"logging\.log_format: .*xml.*text or json"):
+        read({"logging": {"log_format": "xml"}})
 
 
 def test_all_problems_come_at_once_each_by_the_name_that_was_used() -> None:

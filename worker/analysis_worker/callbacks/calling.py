@@ -1,6 +1,7 @@
 """One call of the user's function for one trigger: input built, function run, result encoded, all guarded."""
 
 import dataclasses
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,8 @@ from analysis_worker.engine import inputs
 from analysis_worker.engine.scheduling import Work
 from analysis_worker.engine.stations import Trigger
 
+log = logging.getLogger(__name__)
+
 Encode = Callable[[Trigger, Any], bytes]
 
 
@@ -18,10 +21,11 @@ class Finished:
 
     `payloads` are the outputs of the triggers that succeeded (None: no output is sent); `error` is that of
     the next trigger, if one failed, and `remaining` are those not called. `seconds` is the time of all
-    calls together. `kept` holds (module_input, result) per success where a result handler wants them.
+    calls together, `failed_seconds` that of the failed one. `kept` holds (module_input, result) per success
+    where a result handler wants them, `times` the seconds of each while the log is at DEBUG, else None.
     """
 
-    __slots__ = ("error", "kept", "payloads", "seconds", "work")
+    __slots__ = ("error", "failed_seconds", "kept", "payloads", "seconds", "times", "work")
 
     def __init__(self, work: Work) -> None:
         self.work = work
@@ -29,6 +33,8 @@ class Finished:
         self.kept: list[tuple[Any, Any]] = []
         self.error: BaseException | None = None
         self.seconds = 0.0
+        self.failed_seconds = 0.0
+        self.times: list[float] | None = [] if log.isEnabledFor(logging.DEBUG) else None
 
     @property
     def called(self) -> int:
@@ -44,6 +50,30 @@ class Finished:
     def remaining(self) -> list[Trigger]:
         """The triggers not called."""
         return self.work.triggers[self.called :]
+
+    def tell_times(self) -> None:
+        """One line at DEBUG for each success whose time was kept."""
+        for trigger, seconds in zip(self.work.triggers, self.times or (), strict=False):
+            log.debug(
+                "callback of station %s took %.6f s for %s/%s offset %s",
+                trigger.station.id,
+                seconds,
+                *trigger.batch.origin,
+                trigger.offset,
+                extra=fields_of(trigger, seconds),
+            )
+
+
+def fields_of(trigger: Trigger, seconds: float) -> dict[str, Any]:
+    """What a line about a call of this trigger carries beside its message; `seconds` is the call's time."""
+    topic, partition = trigger.batch.origin
+    return {
+        "station_id": trigger.station.id,
+        "topic": topic,
+        "partition": partition,
+        "offset": trigger.offset,
+        "processing_time": round(seconds, 6),
+    }
 
 
 class CallbackTimeout(TimeoutError):

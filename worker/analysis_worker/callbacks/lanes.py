@@ -10,13 +10,16 @@ import asyncio
 import collections
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Protocol
 
 from analysis_worker.callbacks import calling, loading
 from analysis_worker.engine.scheduling import Work
+from analysis_worker.engine.stations import Trigger
 
 Deliver = Callable[[Sequence[calling.Finished]], None]
+Take = Callable[[calling.Finished, Trigger, Any, Any], None]
 TICK_SECONDS: Final = 0.05
 """How often lanes look for calls that are overdue."""
 WHATEVER_IT_RAISES: Final = (Exception, SystemExit, KeyboardInterrupt)
@@ -103,27 +106,42 @@ class Delivery:
 
 
 class Lane:
-    """One thread's or task's state; it counts its calls, and a watcher tells from that how long one lasts."""
+    """One thread's or task's state; a watcher that sees `begun` stay as it is tells how long a call lasts.
 
-    __slots__ = ("abandoned", "calls", "seen_at", "seen_calls", "task", "work")
+    `begun` is when the call under way began, by `time.perf_counter`.
+    """
+
+    __slots__ = ("abandoned", "begun", "seen_at", "seen_begun", "task", "work")
 
     def __init__(self) -> None:
         self.work: Work | None = None
-        self.calls = 0
+        self.begun = 0.0
         self.abandoned = False
         self.task: asyncio.Task[None] | None = None
-        self.seen_calls = -1
+        self.seen_begun = -1.0
         self.seen_at = 0.0
 
     def look(self, now: float, timeout_seconds: float) -> bool:
         """Whether a call has just been found to be overdue; it is abandoned then. Times in s."""
-        if self.work is None or self.calls != self.seen_calls:
-            self.seen_calls, self.seen_at = self.calls, now
+        if self.work is None or self.begun != self.seen_begun:
+            self.seen_begun, self.seen_at = self.begun, now
             return False
         if self.abandoned or now - self.seen_at <= timeout_seconds:
             return False
         self.abandoned = True
         return True
+
+    def taking(self, caller: calling.Caller, finished: calling.Finished) -> Take:
+        """How successes are to be taken: with the time of each, if somebody is to read them."""
+        take, times = caller.take, finished.times
+        if times is None:
+            return take
+
+        def timed(finished: calling.Finished, trigger: Trigger, module_input: Any, result: Any) -> None:
+            take(finished, trigger, module_input, result)
+            times.append(time.perf_counter() - self.begun)
+
+        return timed
 
 
 async def in_thread(function: Callable[[], Any]) -> Any:

@@ -78,19 +78,19 @@ class LoopLanes(lanes.Calls):
 
     async def _run_work(self, lane: lanes.Lane, work: Work) -> None:
         caller, finished, timeout = self._caller, calling.Finished(work), self._timeout
-        function, make_input, take = caller.callback.function, caller.module_input, caller.take
-        lane.calls += 1
+        function, make_input, clock = caller.callback.function, caller.module_input, time.perf_counter
+        take = lane.taking(caller, finished)
+        lane.begun = started = clock()
         lane.abandoned = False
         lane.work = work
-        started = time.perf_counter()
         try:
             for trigger in work.triggers:
                 module_input = make_input(trigger)
                 result = await function(trigger.station.id, module_input)
-                lane.calls += 1
                 if lane.abandoned:  # it took no notice of its cancellation; its result counts no more
                     break
                 take(finished, trigger, module_input, result)
+                lane.begun = clock()
         except asyncio.CancelledError as error:
             assert lane.task is not None
             if not lane.abandoned and lane.task.cancelling():
@@ -107,7 +107,8 @@ class LoopLanes(lanes.Calls):
             lane.task.uncancel()
             lane.abandoned = False
             finished.error = calling.CallbackTimeout(f"no result within {timeout:g} s")
-        finished.seconds = time.perf_counter() - started
+        ended = clock()
+        finished.seconds, finished.failed_seconds = ended - started, ended - lane.begun
         lane.work = None
         self._delivery.add(finished)
         if self._queue and not self._checking:

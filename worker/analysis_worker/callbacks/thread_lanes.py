@@ -3,6 +3,7 @@
 import asyncio
 import collections
 import inspect
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -10,6 +11,8 @@ from typing import Any, Final
 
 from analysis_worker.callbacks import calling, lanes
 from analysis_worker.engine.scheduling import Work
+
+log = logging.getLogger(__name__)
 
 _STALL_SECONDS: Final = 0.01
 _PATIENCE_SECONDS: Final = 0.01
@@ -35,7 +38,7 @@ class ThreadLanes(lanes.Calls):
         self._impatient_until = 0.0
         self._stopping = False
         self._watching: asyncio.TimerHandle | None = None
-        self._calls_seen = -1
+        self._newest_seen = -1.0
         self.configure(caller, concurrency=concurrency, timeout_seconds=timeout_seconds)
 
     def submit(self, works: Iterable[Work]) -> None:
@@ -77,11 +80,11 @@ class ThreadLanes(lanes.Calls):
     def _watch(self) -> None:
         """Nothing moved since the last look while work waits: every lane is stuck, wake another."""
         self._watching = None
-        calls = sum(lane.calls for lane in self._lanes)
-        if self._queue and calls == self._calls_seen:
+        newest = max((lane.begun for lane in self._lanes), default=0.0)
+        if self._queue and newest == self._newest_seen:
             for _ in range(max(1, self._busy())):
                 self._wake_one()
-        self._calls_seen = calls
+        self._newest_seen = newest
         self._abandon_overdue()
         if not self.at_rest():
             delay = _STALL_SECONDS if self._queue else lanes.TICK_SECONDS
@@ -133,19 +136,19 @@ class ThreadLanes(lanes.Calls):
 
     def _run_work(self, lane: lanes.Lane, work: Work) -> None:
         caller, finished, timeout = self._caller, calling.Finished(work), self._timeout
-        function, make_input, take = caller.callback.function, caller.module_input, caller.take
-        lane.calls += 1
+        function, make_input, clock = caller.callback.function, caller.module_input, time.perf_counter
+        take = lane.taking(caller, finished)
+        lane.begun = started = clock()
         lane.abandoned = False
         lane.work = work
-        started = time.perf_counter()
         try:
             for trigger in work.triggers:
                 module_input = make_input(trigger)
                 result = function(trigger.station.id, module_input)
-                lane.calls += 1
                 if lane.abandoned:
                     break
                 take(finished, trigger, module_input, result)
+                lane.begun = clock()
         except (
             Exception,
             SystemExit,
@@ -157,14 +160,30 @@ class ThreadLanes(lanes.Calls):
             # The call was given up meanwhile: its late result counts no more, and its station is free again.
             finished.error = calling.CallbackTimeout(f"no result within {timeout:g} s")
         lane.abandoned = False
-        finished.seconds = time.perf_counter() - started
+        ended = clock()
+        finished.seconds, finished.failed_seconds = ended - started, ended - lane.begun
         self._delivery.add(finished)
 
     def _abandon_overdue(self) -> None:
         """A thread cannot be ended: its call is given up, others may use its place, its station waits."""
         now = time.monotonic()
         for lane in self._lanes:
-            lane.look(now, self._timeout)
+            work = lane.work
+            if lane.look(now, self._timeout) and work is not None:
+                self._tell_overdue(work.station.id, time.perf_counter() - lane.begun)
+
+    @staticmethod
+    def _tell_overdue(station_id: str, seconds: float) -> None:
+        log.warning(
+            "callback of station %s has run for %.3f s and is given up: its station waits until it returns",
+            station_id,
+            seconds,
+            extra={
+                "station_id": station_id,
+                "processing_time": round(seconds, 6),
+                "error_type": "callback_timeout",
+            },
+        )
 
     def overdue(self) -> int:
         """Calls given up that still hold their thread and their station."""

@@ -15,14 +15,14 @@ from collections.abc import AsyncIterator
 from prometheus_client import CollectorRegistry
 
 from analysis_module import assignment as assignments
-from analysis_module import errors, names, spec
+from analysis_module import errors, names
 from analysis_worker import VERSION, service
 from analysis_worker.assignments import watching
 from analysis_worker.callbacks.loading import CallbackError
 from analysis_worker.commands import documents
 from analysis_worker.engine.records import TopicPartition
 from analysis_worker.kafka import clients, connecting, credentials, ports
-from analysis_worker.observability import http, logs
+from analysis_worker.observability import http, logs, systemd
 from analysis_worker.observability.metrics import WorkerMetrics
 from analysis_worker.settings import Settings
 
@@ -83,12 +83,8 @@ async def _run(arguments: argparse.Namespace) -> int:
     content = documents.read_bytes(path)
     assignment = _assignment(arguments, content)
     observability = assignment.module_spec.observability
-    log_file, level = logs.from_environment(os.environ, default_level=observability.log_level)
-    logs.configure(
-        log_file,
-        level,
-        fmt="json" if observability.log_format is spec.LogFormat.JSON else "text",
-    )
+    told = logs.Chosen(None, observability.log_level, observability.log_format.value)
+    logs.configure(*logs.from_environment(os.environ, told))
     logs.identify(module=assignment.module_spec.module, shard=assignment.shard)
     secrets = credentials.Credentials(
         assignment.module_spec.kafka, assignment.module_spec.kafka.group_id or assignment.module_spec.module
@@ -109,7 +105,8 @@ async def _run(arguments: argparse.Namespace) -> int:
         worker.report, registry, host=arguments.host, port=arguments.port, version=VERSION
     )
     async with _listening(server):
-        return await _until_told(worker, arguments, path, content)
+        with systemd.Notifier(lambda: [worker.report]) as notifier:
+            return await _until_told(worker, arguments, path, content, notifier)
 
 
 def connector_of(known: connecting.Connecting) -> service.Connector:
@@ -140,7 +137,11 @@ async def _listening(server: http.StatusServer) -> AsyncIterator[None]:
 
 
 async def _until_told(
-    worker: service.Worker, arguments: argparse.Namespace, path: pathlib.Path, content: bytes
+    worker: service.Worker,
+    arguments: argparse.Namespace,
+    path: pathlib.Path,
+    content: bytes,
+    notifier: systemd.Notifier,
 ) -> int:
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -153,6 +154,8 @@ async def _until_told(
         starting.cancel()
     try:
         await asyncio.gather(starting, return_exceptions=told.is_set())
+        if not told.is_set():
+            notifier.ready()
         watching_file = asyncio.create_task(_watch(worker, arguments, path, content))
         ended = asyncio.create_task(worker.stopped.wait())
         await asyncio.wait({waiting, ended}, return_when=asyncio.FIRST_COMPLETED)
@@ -160,6 +163,7 @@ async def _until_told(
         ended.cancel()
     finally:
         waiting.cancel()
+        notifier.stopping()
         await worker.stop()
     return 1 if worker.failure is not None else 0
 

@@ -14,7 +14,7 @@ import logging.handlers
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final, Literal, TextIO
+from typing import Any, Final, NamedTuple, TextIO
 
 from analysis_module import names
 from analysis_worker.observability import log_filters, log_lines
@@ -26,7 +26,7 @@ LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 DEFAULT_FILE: Final = "data_analysis.log"
 """The deployment guide's file, in the working directory; for the programs that keep to it."""
 
-Format = Literal["text", "json"]
+ENV_FORMAT: Final = "DATA_ANALYSIS_LOG_FORMAT"
 
 _log = logging.getLogger(__name__)
 
@@ -43,18 +43,30 @@ class LogError(ValueError):
     """A log setting that cannot be followed; the message names it and the mend."""
 
 
-def from_environment(
-    environment: Mapping[str, str], *, default_file: str | None = None, default_level: str = "INFO"
-) -> tuple[str | None, str]:
-    """The log file (DATA_ANALYSIS_LOG) and level (LOG_LEVEL); an empty variable counts as absent."""
-    log_file = environment.get(names.ENV_LOG_FILE) or default_file
-    return log_file, environment.get(names.ENV_LOG_LEVEL) or default_level
+class Chosen(NamedTuple):
+    """What a program is told of its log."""
+
+    file: str | None = None
+    level: str = "INFO"
+    fmt: str = "text"
+
+
+UNTOLD: Final = Chosen()
+
+
+def from_environment(environment: Mapping[str, str], default: Chosen = UNTOLD) -> Chosen:
+    """What DATA_ANALYSIS_LOG, LOG_LEVEL and DATA_ANALYSIS_LOG_FORMAT say; an empty one counts as absent."""
+    return Chosen(
+        environment.get(names.ENV_LOG_FILE) or default.file,
+        environment.get(names.ENV_LOG_LEVEL) or default.level,
+        environment.get(ENV_FORMAT) or default.fmt,
+    )
 
 
 def configure(
     log_file: str | Path | None = None,
     level: str = "INFO",
-    fmt: Format = "text",
+    fmt: str = "text",
     *,
     max_bytes: int = 10 * 2**20,
     backups: int = 5,
@@ -89,10 +101,12 @@ def set_level(level: str) -> None:
         logging.getLogger(name).setLevel(number)
 
 
-def identify(*, module: str, shard: int) -> None:
-    """Give every JSON line from now the module and shard, unless the call gives its own."""
+def identify(*, module: str | None, shard: int | None) -> None:
+    """Give every JSON line from now the module and shard, unless the call gives its own; None: neither."""
+    known = {name: value for name, value in (("module", module), ("shard", shard)) if value is not None}
     for outlet in _outlets():
-        outlet.constants.update(module=module, shard=shard)
+        outlet.constants.clear()
+        outlet.constants.update(known)
 
 
 def release() -> None:
@@ -168,9 +182,10 @@ def _level_number(level: str) -> int:
 
 
 def _formatter(fmt: str, constants: Mapping[str, Any]) -> logging.Formatter:
-    if fmt == "text":
+    known = fmt.strip().lower() if isinstance(fmt, str) else ""
+    if known == "text":
         return log_lines.text_lines()
-    if fmt == "json":
+    if known == "json":
         return log_lines.JsonLines(constants)
     raise LogError(f"the log format {fmt!r} is unknown: give text or json")
 

@@ -12,11 +12,12 @@ import aiohttp
 from prometheus_client import parser
 
 from analysis_module import names
+from analysis_worker.observability import logs
 from analysis_worker.observability import metric_catalogue as metric
 from analysis_worker.simulation import child_process, demo_modules
 
 _ANSWER_SECONDS = 2.0
-_OURS = (names.ENV_LOG_FILE, names.ENV_LOG_LEVEL)
+_OURS = (names.ENV_LOG_FILE, names.ENV_LOG_LEVEL, logs.ENV_FORMAT)
 """Not handed on: the demo reads its workers' logs."""
 
 

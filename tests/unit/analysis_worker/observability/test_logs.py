@@ -95,7 +95,14 @@ def test_an_unknown_level_is_refused_with_those_that_are(level: str) -> None:
 
 def test_an_unknown_form_is_refused() -> None:
     with pytest.raises(logs.LogError, match="the log format 'xml' is unknown: give text or json"):
-        logs.configure(fmt="xml")  # type: ignore[arg-type]
+        logs.configure(fmt="xml")
+
+
+@alone()
+def test_a_form_may_be_in_capitals_as_a_level_may_be_in_small_letters(console: io.StringIO) -> None:
+    logs.configure(level="info", fmt=" JSON", stream=console)
+    LOG.info("started")
+    assert json.loads(console.getvalue())["message"] == "started"
 
 
 @alone()
@@ -203,6 +210,15 @@ def test_json_lines_carry_module_and_shard_once_known(console: io.StringIO) -> N
 
 
 @alone()
+def test_json_lines_carry_neither_once_they_are_of_several(console: io.StringIO) -> None:
+    logs.configure(fmt="json", stream=console)
+    logs.identify(module="load_prediction", shard=2)
+    logs.identify(module=None, shard=None)
+    LOG.info("after")
+    assert {"module", "shard"} & set(json.loads(console.getvalue())) == set()
+
+
+@alone()
 def test_a_flood_is_cut_and_its_count_told_in_console_and_file(console: io.StringIO, tmp_path: Path) -> None:
     logs.configure(tmp_path / "log", stream=console)
     for number in range(1000):
@@ -230,16 +246,20 @@ def test_secrets_reach_neither_console_nor_file(console: io.StringIO, tmp_path: 
 @pytest.mark.parametrize(
     ("environment", "chosen"),
     [
-        ({}, (None, "INFO")),
-        ({"DATA_ANALYSIS_LOG": "/var/log/x.log", "LOG_LEVEL": "debug"}, ("/var/log/x.log", "debug")),
-        ({"DATA_ANALYSIS_LOG": "", "LOG_LEVEL": ""}, (None, "INFO")),
+        ({}, (None, "INFO", "text")),
+        ({"DATA_ANALYSIS_LOG": "/var/log/x.log", "LOG_LEVEL": "debug"}, ("/var/log/x.log", "debug", "text")),
+        ({"DATA_ANALYSIS_LOG_FORMAT": "json"}, (None, "INFO", "json")),
+        ({"DATA_ANALYSIS_LOG": "", "LOG_LEVEL": "", "DATA_ANALYSIS_LOG_FORMAT": ""}, (None, "INFO", "text")),
     ],
 )
-def test_the_environment_names_file_and_level(
-    environment: dict[str, str], chosen: tuple[str | None, str]
+def test_the_environment_names_file_level_and_form(
+    environment: dict[str, str], chosen: tuple[str | None, str, str]
 ) -> None:
     assert logs.from_environment(environment) == chosen
 
 
-def test_a_program_may_keep_to_the_guides_file() -> None:
-    assert logs.from_environment({}, default_file=logs.DEFAULT_FILE) == ("data_analysis.log", "INFO")
+def test_what_the_environment_leaves_out_is_as_the_program_has_it() -> None:
+    own = logs.Chosen(logs.DEFAULT_FILE, "ERROR", "json")
+    assert logs.from_environment({}, own) == ("data_analysis.log", "ERROR", "json")
+    told = {"LOG_LEVEL": "DEBUG", "DATA_ANALYSIS_LOG_FORMAT": "text"}
+    assert logs.from_environment(told, own) == ("data_analysis.log", "DEBUG", "text")
