@@ -26,8 +26,7 @@ def bare(true_cluster: TrueCluster) -> TrueCluster:
     """The cluster as if nothing of ours had ever been there, but for topics that modules read and write."""
     leaving.remove_release(true_cluster)
     leaving.remove_crd(true_cluster)
-    for topic in TOPICS:
-        kafka_tools.create_topic(true_cluster.bootstrap_servers, topic, partitions=4)
+    kafka_tools.ensure_topics(true_cluster.bootstrap_servers, TOPICS, partitions=4)
     return true_cluster
 
 

@@ -1,7 +1,7 @@
 """The images as users build them, made here with no registry: `python -m tests.infrastructure.images`.
 
 python:3.12-slim cannot be pulled everywhere, so the base is a Debian of our own with Python 3.11.
-Dockerfile.operator, Dockerfile.worker and examples/images/Dockerfile are built on it unchanged.
+Dockerfile.operator, Dockerfile.worker and those of the examples are built on it unchanged.
 """
 
 import dataclasses
@@ -21,7 +21,8 @@ DEBIAN_PACKAGES = ("python3", "python3-pip", "python3-venv", "ca-certificates")
 OPERATOR = "docker.io/library/analysis-operator"
 WORKER = "docker.io/library/analysis-worker"
 EXAMPLE = "docker.io/library/my-worker:1"
-"""Names as Kubernetes completes the short ones of the chart and of examples/images/module.yaml."""
+MIGRATION = "docker.io/library/data-analysis"
+"""Names as Kubernetes completes the short ones of the chart, of examples/images and of examples/migration."""
 
 _BASE = """FROM scratch
 ADD rootfs.tar /
@@ -44,10 +45,12 @@ class Images:
     worker: Image
     example: Image
     """The worker's image with a user's models in it."""
+    migration: Image
+    """The deployment guide's image: d_a and its start scripts."""
 
     def all(self) -> list[Image]:
         """Each of them."""
-        return [self.pause, self.operator, self.worker, self.example]
+        return [self.pause, self.operator, self.worker, self.example, self.migration]
 
 
 def version() -> str:
@@ -69,6 +72,7 @@ def build() -> Images:
             operator=image_builds.make(_of_the_tree(OPERATOR, "Dockerfile.operator")),
             worker=image_builds.make(worker),
             example=image_builds.make(_example(worker)),
+            migration=image_builds.make(_of_the_tree(MIGRATION, "examples/migration/Dockerfile")),
         )
 
 

@@ -76,6 +76,12 @@ def create_topic(
     return name
 
 
+def ensure_topics(bootstrap: str, names: Iterable[str], *, partitions: int) -> None:
+    """Creates those of the topics that are not there."""
+    for name in sorted({*names} - topics(bootstrap)):
+        create_topic(bootstrap, name, partitions=partitions)
+
+
 @dataclasses.dataclass(frozen=True)
 class TopicFactory:
     """Makes topics with names of their own in the cluster `bootstrap`; `made` lists them."""
