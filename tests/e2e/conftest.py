@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e import leaving
-from tests.infrastructure import api_client, programs, scenario
+from tests.infrastructure import api_client, leaving, programs, scenario
 from tests.infrastructure import release as releases
 from tests.infrastructure.true_cluster import TrueCluster
 from tests.infrastructure.users_cluster import UsersCluster

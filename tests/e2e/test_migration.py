@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from analysis_module import names
-from tests.e2e import leaving
-from tests.infrastructure import api_client, kafka_tools, release, waiting
+from tests.infrastructure import api_client, kafka_tools, leaving, release, waiting
 from tests.infrastructure.true_cluster import TrueCluster
 
 MANIFESTS = Path(__file__).parents[2] / "examples" / "migration" / "kubernetes.yaml"

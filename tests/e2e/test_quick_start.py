@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e import leaving
-from tests.infrastructure import helm, images, kafka_tools, kubernetes_distribution, programs
+from tests.infrastructure import helm, images, kafka_tools, kubernetes_distribution, leaving, programs
 from tests.infrastructure.true_cluster import TrueCluster
 from tests.project import markdown
 

@@ -5,8 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.e2e import leaving
-from tests.infrastructure import helm, waiting
+from tests.infrastructure import helm, leaving, waiting
 from tests.infrastructure import release as releases
 from tests.infrastructure.release import Release
 from tests.infrastructure.scenario import NOTHING_WRONG, PATIENCE_SECONDS, Scenario
