@@ -20,7 +20,7 @@ from types import FrameType
 from typing import Any
 
 from bench import broker, figures, plan, tables, turns
-from tests.infrastructure import kafka_cluster, kafka_distribution, programs
+from tests.infrastructure import kafka_distribution, kafka_starting, programs
 
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "build" / "bench.json"
@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         announce("stopped; everything that was started has ended")
         return 130
-    except (programs.Unavailable, kafka_cluster.KafkaDidNotStart) as problem:
+    except (programs.Unavailable, kafka_starting.KafkaDidNotStart) as problem:
         announce(f"no broker, so nothing is measured: {problem}")
         return 2
     return conclude(found, arguments)

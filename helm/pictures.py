@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,9 @@ def _draw_panel(figure: Figure, panel: Picture, width: float, height: float) -> 
     for spine in frame.spines.values():
         spine.set_color(_FRAME)
     frame.set_title(panel.title, loc="left", y=1, pad=-11, x=0.06 / wide, size=9, weight="bold", color=_INK)
-    if panel.kind == "stat":
+    if not panel.lines:
+        frame.text(0.5, 0.45, "No data", ha="center", va="center", size=10, color=_FAINT)
+    elif panel.kind == "stat":
         _draw_numbers(frame, panel)
     elif panel.kind == "table":
         _draw_table(frame, panel)
@@ -109,18 +112,35 @@ def _draw_graph(
             (bottom - top - 0.35) / size[1],
         )
     )
-    for number, line in enumerate(panel.lines):
-        times = dates.date2num([datetime.datetime.fromtimestamp(at, datetime.UTC) for at, _ in line.points])
-        values = [value for _, value in line.points]
-        colour = _COLOURS[number % len(_COLOURS)]
-        axes.plot(times, values, lw=1.2, color=colour, label=line.name, marker=".", ms=1.5)
+    _plot(axes, panel.lines)
     _dress(axes, panel)
-    handles, told_names = axes.get_legend_handles_labels()
+    _name(figure, axes, ((left + 0.55) / size[0], 1 - (top + high - 0.12) / size[1]))
+
+
+def _plot(axes: Axes, lines: Sequence[Line]) -> None:
+    for number, line in enumerate(lines):
+        times: Any = [datetime.datetime.fromtimestamp(at, datetime.UTC) for at, _ in line.points]
+        axes.plot(
+            times,
+            [value for _, value in line.points],
+            lw=1.2,
+            color=_COLOURS[number % len(_COLOURS)],
+            label=line.name,
+            marker=".",
+            ms=1.5,
+            clip_on=False,  # so that a line of zeros is seen whole ...
+            zorder=3,  # ... and above the axis
+        )
+
+
+def _name(figure: Figure, axes: Axes, place: tuple[float, float]) -> None:
+    """The names of the first lines, `place` being their lower left corner in the figure."""
+    handles, names = axes.get_legend_handles_labels()
     figure.legend(
         handles[:_MOST_NAMED],
-        told_names[:_MOST_NAMED],
+        names[:_MOST_NAMED],
         loc="lower left",
-        bbox_to_anchor=((left + 0.55) / size[0], 1 - (top + high - 0.12) / size[1]),
+        bbox_to_anchor=place,
         ncols=_NAMED_BESIDE,
         frameon=False,
         fontsize=7,
@@ -134,15 +154,24 @@ def _draw_graph(
 def _dress(axes: Axes, panel: Picture) -> None:
     axes.grid(visible=True, color="#ececec", lw=0.6)
     axes.tick_params(colors=_FAINT, labelsize=7, length=0)
+    axes.tick_params(axis="x", pad=6)  # below the lowest label of the other axis
     axes.xaxis.set_major_locator(dates.AutoDateLocator(maxticks=4))  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_formatter(dates.DateFormatter("%H:%M:%S"))  # type: ignore[no-untyped-call]
-    axes.yaxis.set_major_locator(ticker.MaxNLocator(4, min_n_ticks=2))
     axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: told(value, panel.unit)))
     values = [value for line in panel.lines for _, value in line.points if value == value]
-    axes.set_ylim(min(0.0, *values), 1.15 * max(values) if any(values) else 1.0)
+    top = 1.15 * max(values) if any(values) else 1.0
+    axes.yaxis.set_major_locator(_steps(panel.unit, top))
+    axes.set_ylim(min([0.0, *values]), top)
     for side, spine in axes.spines.items():
         spine.set_visible(side == "bottom")
         spine.set_color(_FRAME)
+
+
+def _steps(unit: str, top: float) -> ticker.Locator:
+    """Four steps up to the top or less: round ones, which for bytes are powers of two."""
+    if unit == "bytes":
+        return ticker.MultipleLocator(2.0 ** math.ceil(math.log2(top / 4)))
+    return ticker.MaxNLocator(4, min_n_ticks=2)
 
 
 def told(value: float, unit: str) -> str:

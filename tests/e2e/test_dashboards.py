@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,11 @@ class Watched:
             query.expression, start=end - SHOWN_SECONDS, end=end, step_seconds=STEP_SECONDS
         )
 
+    def down(self) -> list[str]:
+        """The targets that did not answer, and why."""
+        found = self.prometheus.targets()
+        return [f"{each['scrapeUrl']}: {each['lastError']}" for each in found if each["health"] != "up"]
+
     def without_data(self) -> list[str]:
         """The queries of all panels that Prometheus answers with no number."""
         return [
@@ -94,7 +99,7 @@ def test_exactly_the_operators_and_the_workers_are_scraped_with_the_labels_that_
 ) -> None:
     api, namespace = watched.release.cluster.access.api, watched.release.namespace
     operators = {
-        ("analysis-operator", namespace, each["metadata"]["name"], None, None)
+        ("analysis-operator", namespace, each["metadata"]["name"], helm.RELEASE, None, None)
         for each in api.items(api_client.PODS, namespace=namespace, labels=PODS)
     }
     numbered = watched.modules.numbered
@@ -103,6 +108,7 @@ def test_exactly_the_operators_and_the_workers_are_scraped_with_the_labels_that_
             "analysis-worker",
             numbered.namespace,
             pod,
+            None,
             module.name,
             document["metadata"]["labels"][names.LABEL_SHARD],
         )
@@ -111,22 +117,18 @@ def test_exactly_the_operators_and_the_workers_are_scraped_with_the_labels_that_
     }
     targets = watched.prometheus.targets()
     told = [each["labels"] for each in targets]
-    asked = ("job", "namespace", "pod", "module", "shard")
+    asked = ("job", "namespace", "pod", "service", "module", "shard")
     assert {tuple(labels.get(name) for name in asked) for labels in told} == operators | workers
     assert len(told) == len(operators | workers)
-    waiting.until(
-        lambda: {each["health"] for each in watched.prometheus.targets()} == {"up"},
-        what="all targets answer",
-        timeout_seconds=PATIENCE_SECONDS,
-    )
+    until_or_told(lambda: not watched.down(), "all targets answer")
+    assert watched.down() == []
 
 
 def test_every_query_of_every_panel_has_data(watched: Watched) -> None:
     panels = watched.panels()
     assert (len(panels), sum(len(panel.queries) for panel in panels)) == (PANELS, QUERIES)
-    waiting.until(
-        lambda: not watched.without_data(), what="every panel has data", timeout_seconds=PATIENCE_SECONDS
-    )
+    until_or_told(lambda: not watched.without_data(), "every panel has data")
+    assert watched.without_data() == []
 
 
 def test_every_panel_names_each_of_its_series_by_another_name(watched: Watched) -> None:
@@ -150,14 +152,13 @@ def test_the_readers_of_a_dashboard_are_offered_the_namespaces_and_modules(watch
 
 
 def test_every_alert_rule_of_the_chart_is_evaluated_without_an_error(watched: Watched) -> None:
-    rules = watched.prometheus.rules()
-    assert len(rules) == RULES
-    waiting.until(
-        lambda: {each["health"] for each in watched.prometheus.rules()} == {"ok"},
-        what="every rule was evaluated well",
-        timeout_seconds=PATIENCE_SECONDS,
-    )
-    assert {each["lastError"] for each in watched.prometheus.rules() if "lastError" in each} <= {""}
+    def unwell() -> list[tuple[str, str]]:
+        found = watched.prometheus.rules()
+        return [(each["name"], each.get("lastError", "")) for each in found if each["health"] != "ok"]
+
+    assert len(watched.prometheus.rules()) == RULES
+    until_or_told(lambda: not unwell(), "every rule was evaluated well")
+    assert unwell() == []
 
 
 def test_the_dashboards_are_drawn(watched: Watched) -> None:
@@ -168,6 +169,12 @@ def test_the_dashboards_are_drawn(watched: Watched) -> None:
         pictures.draw(dashboard.title, [pictured(watched, panel) for panel in dashboard.panels], file)
         text = file.read_text(encoding="utf-8")
         assert [panel.title for panel in dashboard.panels if panel.title not in text] == []
+
+
+def until_or_told(condition: Callable[[], bool], what: str) -> None:
+    """Waits; when in vain, it is for the caller to say what is not so."""
+    with contextlib.suppress(TimeoutError):
+        waiting.until(condition, what=what, timeout_seconds=PATIENCE_SECONDS)
 
 
 def pictured(watched: Watched, panel: grafana_panels.Panel) -> pictures.Picture:

@@ -204,7 +204,7 @@ class ApiClient:
         response = self._send("GET", path, None, {"Accept": "application/json"})
         try:
             if response.status >= 400:
-                raise ApiError(f"GET {path}", response.status, _parsed(response.read()))
+                raise ApiError(f"GET {path}", response.status, _status(response.read()))
             for line in response.response:
                 yield json.loads(line)
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:  # ValueError: half a line
@@ -242,11 +242,9 @@ class ApiClient:
             data = response.read()
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise ApiUnreachable(f"{method} {path}: {error}") from error
-        document = _parsed(data)
         if response.status >= 400:
-            status = document if isinstance(document, dict) else {"message": str(document)}
-            raise ApiError(f"{method} {path}", response.status, status)
-        return document
+            raise ApiError(f"{method} {path}", response.status, _status(data))
+        return _parsed(data)
 
     def _send(self, method: str, path: str, body: object, headers: Mapping[str, str]) -> Any:
         url = self._client.configuration.host + path
@@ -277,6 +275,12 @@ def _under(subresource: str) -> str:
 
 def _dry(dry_run: bool) -> dict[str, str]:
     return {"dryRun": "All"} if dry_run else {}
+
+
+def _status(data: bytes) -> Mapping[str, Any]:
+    """The Status object of an error; some are plain text."""
+    document = _parsed(data)
+    return document if isinstance(document, dict) else {"message": str(document)}
 
 
 def _parsed(data: bytes) -> Any:

@@ -12,12 +12,16 @@ CONTROLLER = "CONTROLLER"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Broker:
-    """One broker that is also a controller: its `node.id`, files, address, and each listener's port."""
+    """One broker: its id, files, address, and each listener's port.
+
+    It is a controller as well, unless it is told of a `zookeeper` (host:port).
+    """
 
     node_id: int
     directory: Path
     ports: Mapping[str, int]
     host: str = local_ports.LOOPBACK
+    zookeeper: str | None = None
 
     @property
     def settings_file(self) -> Path:
@@ -34,9 +38,10 @@ class Broker:
         return f"{self.host}:{self.ports[listener]}"
 
 
-def listeners(*, secured: bool) -> tuple[str, ...]:
+def listeners(*, secured: bool, zookeeper: bool = False) -> tuple[str, ...]:
     """The names of the listeners of a broker."""
-    return (PLAINTEXT, CONTROLLER, *(broker_security.PROTOCOLS if secured else ()))
+    controller = () if zookeeper else (CONTROLLER,)
+    return (PLAINTEXT, *controller, *(broker_security.PROTOCOLS if secured else ()))
 
 
 def properties(broker: Broker, brokers: Sequence[Broker]) -> dict[str, str]:
@@ -65,17 +70,26 @@ def render(settings: Mapping[str, str]) -> str:
 def _place(broker: Broker, brokers: Sequence[Broker]) -> dict[str, str]:
     protocols = {PLAINTEXT: PLAINTEXT, CONTROLLER: PLAINTEXT, **broker_security.PROTOCOLS}
     return {
-        "process.roles": "broker,controller",
-        "node.id": str(broker.node_id),
-        "controller.quorum.voters": ",".join(
-            f"{each.node_id}@{each.address(CONTROLLER)}" for each in brokers
-        ),
+        **(_beside_zookeeper(broker) if broker.zookeeper else _in_quorum(broker, brokers)),
         "listeners": ",".join(f"{name}://{broker.address(name)}" for name in broker.ports),
         "listener.security.protocol.map": ",".join(f"{name}:{protocols[name]}" for name in broker.ports),
-        "controller.listener.names": CONTROLLER,
         "inter.broker.listener.name": PLAINTEXT,
         "log.dirs": str(broker.directory / "data"),
     }
+
+
+def _in_quorum(broker: Broker, brokers: Sequence[Broker]) -> dict[str, str]:
+    voters = (f"{each.node_id}@{each.address(CONTROLLER)}" for each in brokers)
+    return {
+        "process.roles": "broker,controller",
+        "node.id": str(broker.node_id),
+        "controller.quorum.voters": ",".join(voters),
+        "controller.listener.names": CONTROLLER,
+    }
+
+
+def _beside_zookeeper(broker: Broker) -> dict[str, str]:
+    return {"broker.id": str(broker.node_id), "zookeeper.connect": str(broker.zookeeper)}
 
 
 def _replication(count: int) -> dict[str, str]:

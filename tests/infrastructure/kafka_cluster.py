@@ -1,4 +1,4 @@
-"""A real Kafka cluster on this machine: brokers in KRaft mode, started, killed and ended here.
+"""A real Kafka cluster on this machine: brokers, of an old version beside ZooKeeper, started and ended here.
 
 From a shell: `python -m tests.infrastructure.kafka_cluster --brokers 1` prints the addresses and runs until
 Ctrl-C or SIGTERM.
@@ -9,11 +9,9 @@ import contextlib
 import dataclasses
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -27,18 +25,16 @@ from tests.infrastructure import (
     guarded_process,
     kafka_connections,
     kafka_distribution,
+    kafka_starting,
+    kafka_storage,
+    kafka_zookeeper,
     local_ports,
     waiting,
 )
 
-START_TIMEOUT_SECONDS = 90.0
 STOP_TIMEOUT_SECONDS = 30.0
 ROOM_BYTES = 4 * 2**30
 """Free space that the memory file system must have to take the brokers' data."""
-
-
-class KafkaDidNotStart(RuntimeError):
-    """A broker ended or did not serve in time; the text holds the end of its log."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +47,7 @@ class KafkaEndpoint:
 class KafkaCluster:
     """Brokers with the ids 0 .. brokers-1, each a broker and a controller, on ports that the kernel chose.
 
+    `version` is another Kafka than that of pom.xml; before 3.3 a ZooKeeper stands beside the brokers.
     `secured` adds listeners with SASL and TLS beside the plain one; `overrides` are broker settings laid over
     ours; `data_root` is where the data go (default: memory if it has room, else the temporary directory);
     `host` is the address of this machine that they listen at and by which clients know them.
@@ -62,6 +59,7 @@ class KafkaCluster:
         self,
         brokers: int = 1,
         *,
+        version: str | None = None,
         secured: bool = False,
         overrides: Mapping[str, str] | None = None,
         data_root: Path | None = None,
@@ -70,12 +68,14 @@ class KafkaCluster:
         if brokers < 1:
             raise ValueError(f"brokers: {brokers} is too few; ask for 1 or 3")
         self._count = brokers
+        self._version = version or kafka_distribution.version()
         self._secured = secured
         self._overrides = dict(overrides or {})
         self._data_root = data_root
         self._host = host
         self._directory: Path | None = None
         self._security: broker_security.Security | None = None
+        self._zookeeper: kafka_zookeeper.ZooKeeper | None = None
         self._ports: list[local_ports.ReservedPort] = []
         self._brokers: list[broker_settings.Broker] = []
         self._processes: dict[int, guarded_process.GuardedProcess] = {}
@@ -96,10 +96,11 @@ class KafkaCluster:
         """
         if self._directory is not None:
             raise RuntimeError("the cluster was started before; call stop() first")
-        kafka_distribution.jars()
+        jars = self._jars
         try:
             self._lay_out()
-            self._format()
+            if self._zookeeper is None:
+                kafka_storage.format_all(jars, self._brokers, self._security)
             for broker in self._brokers:
                 self._launch(broker)
             self._wait_until_serving(self._brokers)
@@ -112,6 +113,9 @@ class KafkaCluster:
         for process in self._processes.values():
             process.kill()
         self._processes.clear()
+        if self._zookeeper is not None:
+            self._zookeeper.stop()
+            self._zookeeper = None
         for port in self._ports:
             port.release()
         self._ports.clear()
@@ -193,51 +197,43 @@ class KafkaCluster:
         assert self.directory
         return ",".join(broker.address(listener) for broker in self._brokers)
 
+    @property
+    def _jars(self) -> Path:
+        return kafka_distribution.jars(self._version)
+
     def _lay_out(self) -> None:
         root = self._data_root or _roomy_root()
         self._directory = Path(tempfile.mkdtemp(prefix="station-analysis-kafka-", dir=root))
         self._security = broker_security.make(self._directory) if self._secured else None
-        names = broker_settings.listeners(secured=self._secured)
+        if kafka_zookeeper.is_needed(self._version):
+            self._zookeeper = kafka_zookeeper.ZooKeeper(self._jars, self._directory / "zookeeper", self._host)
+            self._zookeeper.start()
         for node_id in range(self._count):
-            ports = {name: local_ports.ReservedPort(self._host) for name in names}
-            self._ports += ports.values()
-            broker = broker_settings.Broker(
-                node_id=node_id,
-                directory=self._directory / f"broker-{node_id}",
-                ports={name: port.number for name, port in ports.items()},
-                host=self._host,
-            )
-            broker.directory.mkdir()
-            self._brokers.append(broker)
+            self._brokers.append(self._broker(node_id, self._directory / f"broker-{node_id}"))
         for broker in self._brokers:
             settings = broker_settings.properties(broker, self._brokers)
             if self._security is not None:
                 settings |= broker_security.properties(self._security)
             broker.settings_file.write_text(broker_settings.render(settings | self._overrides))
 
-    def _format(self) -> None:
-        cluster_id = uuid.uuid4().hex[:22]  # Kafka wants 16 bytes as base64: 22 such characters
-        options = broker_security.format_options(self._security) if self._security else []
-        java = _java("-XX:TieredStopAtLevel=1")
-        tool = [*java, "kafka.tools.StorageTool", "format", "--cluster-id", cluster_id, *options]
-        running = [
-            subprocess.Popen(
-                [*tool, "--config", str(broker.settings_file)],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-            for broker in self._brokers
-        ]
-        printed = [process.communicate()[0] for process in running]
-        for process, text in zip(running, printed, strict=True):
-            if process.returncode != 0:
-                raise KafkaDidNotStart(f"formatting the storage failed:\n{text[-3000:]}")
+    def _broker(self, node_id: int, directory: Path) -> broker_settings.Broker:
+        zookeeper = self._zookeeper.address if self._zookeeper else None
+        names = broker_settings.listeners(secured=self._secured, zookeeper=zookeeper is not None)
+        ports = {name: local_ports.ReservedPort(self._host) for name in names}
+        self._ports += ports.values()
+        directory.mkdir()
+        return broker_settings.Broker(
+            node_id=node_id,
+            directory=directory,
+            ports={name: port.number for name, port in ports.items()},
+            host=self._host,
+            zookeeper=zookeeper,
+        )
 
     def _launch(self, broker: broker_settings.Broker) -> None:
         heap = "-Xmx512m" if self._count == 1 else "-Xmx384m"
         self._processes[broker.node_id] = guarded_process.GuardedProcess(
-            [*_java(heap), "kafka.Kafka", str(broker.settings_file)],
+            [*kafka_distribution.command(self._jars, heap), "kafka.Kafka", str(broker.settings_file)],
             log_file=broker.log_file,
             scratch=self.directory,
         )
@@ -245,55 +241,24 @@ class KafkaCluster:
     def _wait_until_serving(self, brokers: Sequence[broker_settings.Broker]) -> None:
         """Returns when `brokers` listen and the cluster counts every running broker as in service."""
         for broker in brokers:
-            self._wait_until_listening(broker)
+            process, ports = self._processes[broker.node_id], broker.ports.values()
+            kafka_starting.until_listening(process, f"broker {broker.node_id}", ports, broker.host)
         addresses = ",".join(self._brokers[each].address(broker_settings.PLAINTEXT) for each in self.running)
         try:
-            with contextlib.closing(kafka.KafkaAdminClient(**kafka_connections.settings(addresses))) as admin:
+            # kafka-python 3.0 cannot read what Kafka before 3.7 answers to the newest way of asking.
+            asked_as = {"api_version": (2, 7)} if self._zookeeper else {}
+            settings = kafka_connections.settings(addresses, **asked_as)
+            with contextlib.closing(kafka.KafkaAdminClient(**settings)) as admin:
                 waiting.until(
-                    lambda: self.running <= _in_service(admin),
+                    lambda: self.running <= kafka_starting.in_service(admin),
                     what=f"the brokers {sorted(self.running)} are in service",
-                    timeout_seconds=START_TIMEOUT_SECONDS,
+                    timeout_seconds=kafka_starting.TIMEOUT_SECONDS,
                 )
         except (TimeoutError, kafka.errors.KafkaError) as error:
             log = self.log_tail(brokers[0].node_id)
-            raise KafkaDidNotStart(f"{error}; the log of broker {brokers[0].node_id}:\n{log}") from error
-
-    def _wait_until_listening(self, broker: broker_settings.Broker) -> None:
-        process = self._processes[broker.node_id]
-
-        def listens() -> bool:
-            if not process.is_running():
-                raise KafkaDidNotStart(f"broker {broker.node_id} ended; its log:\n{process.log_tail()}")
-            return all(local_ports.accepts(port, broker.host) for port in broker.ports.values())
-
-        try:
-            waiting.until(listens, what="its ports are open", timeout_seconds=START_TIMEOUT_SECONDS)
-        except TimeoutError as error:
-            raise KafkaDidNotStart(f"broker {broker.node_id}: {error}; log:\n{process.log_tail()}") from error
-
-
-def _in_service(admin: kafka.KafkaAdminClient) -> frozenset[int]:
-    """The brokers that take requests, as any of them says; none if the one that was asked does not answer."""
-    try:
-        described = admin.describe_cluster()["brokers"]
-    except kafka.errors.KafkaError:
-        return frozenset()
-    return frozenset(each["broker_id"] for each in described if not each.get("is_fenced"))
-
-
-def _java(*options: str) -> list[str]:
-    log_levels = {
-        "showDateTime": "true",
-        "dateTimeFormat": "HH:mm:ss.SSS",
-        "log.org.apache.kafka.common.config": "warn",  # else every start prints all 300 settings
-    }
-    return [
-        kafka_distribution.java(),
-        *options,
-        *(f"-Dorg.slf4j.simpleLogger.{name}={value}" for name, value in log_levels.items()),
-        "-cp",
-        f"{kafka_distribution.jars()}/*",
-    ]
+            raise kafka_starting.KafkaDidNotStart(
+                f"{error}; the log of broker {brokers[0].node_id}:\n{log}"
+            ) from error
 
 
 def _roomy_root() -> Path:

@@ -1,4 +1,4 @@
-"""The jars of the Kafka broker that pom.xml names, fetched once into a cache outside the tree."""
+"""Kafka's programs: the jars that two poms beside this name, fetched once into a cache outside the tree."""
 
 import contextlib
 import fcntl
@@ -14,6 +14,9 @@ from pathlib import Path
 from tests.infrastructure import programs
 
 POM = Path(__file__).with_name("pom.xml")
+"""A broker."""
+TOOLS_POM = Path(__file__).with_name("kafka_tools_pom.xml")
+"""MirrorMaker and the command-line tools, of the same version as the broker of `POM`."""
 
 
 def version() -> str:
@@ -24,24 +27,46 @@ def version() -> str:
     return found.group(1)
 
 
-def jars() -> Path:
+def jars(wanted: str | None = None) -> Path:
     """The directory that holds the jars of one broker; fetches them with Maven on the first call of all.
 
-    Runs that call this together wait for each other, and a fetch that breaks off leaves nothing behind that
-    a later one could take for whole. Raises `programs.Unavailable` when Maven is missing or cannot fetch.
+    `wanted` is another version than that of pom.xml. Runs that call this together wait for each other, and a
+    fetch that breaks off leaves nothing behind that a later one could take for whole. Raises
+    `programs.Unavailable` when Maven is missing or cannot fetch.
     """
-    digest = hashlib.sha256(POM.read_bytes()).hexdigest()[:12]
-    directory = _cache_root() / f"kafka-{version()}-{digest}"
-    if not directory.exists():
-        with _only_one_run(directory.with_name(directory.name + ".lock")):
-            if not directory.exists():
-                _fetch(directory)
-    return directory
+    wanted = wanted or version()
+    pom = POM.read_text().replace(f"<version>{version()}</version>", f"<version>{wanted}</version>")
+    return _jars(f"kafka-{wanted}", pom)
+
+
+def tool_jars() -> Path:
+    """The directory that holds the jars of MirrorMaker and of the command-line tools; otherwise as `jars`."""
+    return _jars(f"kafka-tools-{version()}", TOOLS_POM.read_text().replace("${kafka.version}", version()))
+
+
+def command(directory: Path, *options: str) -> list[str]:
+    """How `java` is called with the jars of `directory`; what follows is a class and its arguments."""
+    log_levels = {
+        "showDateTime": "true",
+        "dateTimeFormat": "HH:mm:ss.SSS",
+        "log.org.apache.kafka.common.config": "warn",  # else every start prints all 300 settings
+    }
+    levels = (f"-Dorg.slf4j.simpleLogger.{name}={value}" for name, value in log_levels.items())
+    return [java(), *options, *levels, "-cp", f"{directory}/*"]
 
 
 def java() -> str:
     """The path of the `java` program, installed if it is missing and may be; else `programs.Unavailable`."""
     return programs.require("java", package="default-jre-headless")
+
+
+def _jars(name: str, pom: str) -> Path:
+    directory = _cache_root() / f"{name}-{hashlib.sha256(pom.encode()).hexdigest()[:12]}"
+    if not directory.exists():
+        with _only_one_run(directory.with_name(directory.name + ".lock")):
+            if not directory.exists():
+                _fetch(pom, directory)
+    return directory
 
 
 def _cache_root() -> Path:
@@ -60,18 +85,19 @@ def _only_one_run(lock_file: Path) -> Iterator[None]:
         yield
 
 
-def _fetch(directory: Path) -> None:
+def _fetch(pom: str, directory: Path) -> None:
     maven = programs.require("mvn", package="maven")
-    programs.announce(f"fetching the jars of Kafka {version()} with Maven (once) ...")
+    programs.announce(f"fetching the jars of {directory.name} with Maven (once) ...")
     started = time.monotonic()
     unfinished = directory.with_name(directory.name + ".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
-    # A copy, for what Maven may write it writes next to the file that it reads: never in the tree.
-    shutil.copy(POM, unfinished)
-    command = [maven, "-q", "-B", "-f", str(unfinished / POM.name), "dependency:copy-dependencies"]
+    # Here, for what Maven may write it writes next to the file that it reads: never in the tree.
+    file = unfinished / "pom.xml"
+    file.write_text(pom)
+    asked = [maven, "-q", "-B", "-f", str(file), "dependency:copy-dependencies"]
     options = ["-DincludeScope=runtime", f"-DoutputDirectory={unfinished}"]
-    done = subprocess.run([*command, *options], capture_output=True, text=True)
+    done = subprocess.run([*asked, *options], capture_output=True, text=True)
     if done.returncode != 0:
         raise programs.Unavailable(
             "Maven could not fetch Kafka's jars; see that it reaches its repository, "
@@ -80,4 +106,4 @@ def _fetch(directory: Path) -> None:
             + done.stderr[-500:]
         )
     unfinished.rename(directory)
-    programs.announce(f"Kafka {version()} is in {directory} after {time.monotonic() - started:.0f} s")
+    programs.announce(f"{directory.name} is in {directory.parent} after {time.monotonic() - started:.0f} s")

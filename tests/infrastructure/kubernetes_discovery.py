@@ -98,7 +98,7 @@ def _of_slices(
             pod = pods.get((namespace, (endpoint.get("targetRef") or {}).get("name")))
             for port in each.get("ports") or ():
                 labels = {
-                    **(of_pod(pod) if pod else {}),
+                    **(_of_backing(pod, port["port"]) if pod else {}),
                     **_of("service", service),
                     f"{META}endpoint_port_name": port.get("name") or "",
                     f"{META}endpoint_ready": str(endpoint["conditions"].get("ready", True)).lower(),
@@ -116,13 +116,22 @@ def of_pod(pod: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+def _of_backing(pod: Mapping[str, Any], number: int) -> dict[str, str]:
+    found = of_pod(pod)
+    for container in pod["spec"]["containers"]:
+        for port in container.get("ports", ()):
+            if port["containerPort"] == number:
+                found |= _of_port(container, port)
+    return found
+
+
 def _of(kind: str, document: Mapping[str, Any]) -> dict[str, str]:
     metadata = document["metadata"]
-    labels = {
-        f"{META}{kind}_label_{monitors.sanitized(name)}": value
-        for name, value in (metadata.get("labels") or {}).items()
-    }
-    return {f"{META}namespace": metadata["namespace"], f"{META}{kind}_name": metadata["name"], **labels}
+    found = {f"{META}namespace": metadata["namespace"], f"{META}{kind}_name": metadata["name"]}
+    for name, value in (metadata.get("labels") or {}).items():
+        found[f"{META}{kind}_label_{monitors.sanitized(name)}"] = value
+        found[f"{META}{kind}_labelpresent_{monitors.sanitized(name)}"] = "true"
+    return found
 
 
 def _of_port(container: Mapping[str, Any], port: Mapping[str, Any]) -> dict[str, str]:

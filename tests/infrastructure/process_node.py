@@ -70,7 +70,7 @@ class ProcessNode:
         self._place = pod_life.Place(
             node=self.name,
             api=api_client.ApiClient(kubeconfig),
-            directory=Path(tempfile.mkdtemp(prefix="station-analysis-node-")),
+            directory=Path(tempfile.mkdtemp(prefix="station-analysis-process-node-")),
             sync_seconds=self._sync_seconds,
             api_port=self._plane.layout.api_port,
         )
@@ -235,7 +235,7 @@ def _check_this_machine() -> None:
     """Raises `programs.Unavailable` where a process cannot have mounts of its own."""
     if sys.platform != "linux" or os.geteuid() != 0:
         raise programs.Unavailable("its pods have mounts of their own: run the tests as root on Linux")
-    with tempfile.TemporaryDirectory(prefix="station-analysis-node-") as directory:
+    with tempfile.TemporaryDirectory(prefix="station-analysis-process-node-") as directory:
         (Path(directory) / "layers").mkdir()
         plan = pod_mounts.Plan(
             mounts=[pod_mounts.Mount(directory, "/etc/station-analysis-trial/mount")],

@@ -19,6 +19,11 @@ class ServedProcess:
             self._process.kill()
 
     @property
+    def port(self) -> int:
+        """Where it serves on loopback, another one after each start; 0 before the first."""
+        return self._port
+
+    @property
     def is_running(self) -> bool:
         """Whether the process is there."""
         return self._process is not None and self._process.is_running()

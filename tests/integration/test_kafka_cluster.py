@@ -12,7 +12,14 @@ from typing import Any
 import kafka as kafka_python
 import pytest
 
-from tests.infrastructure import kafka_cluster, kafka_distribution, kafka_tools, local_ports, waiting
+from tests.infrastructure import (
+    kafka_cluster,
+    kafka_distribution,
+    kafka_starting,
+    kafka_tools,
+    local_ports,
+    waiting,
+)
 
 REFUSALS = {
     "PLAIN": "Authentication failed: Invalid username or password",
@@ -253,7 +260,7 @@ class TestEnd:
     def test_a_broker_that_cannot_start_shows_the_end_of_its_log(self, tmp_path: Path) -> None:
         cluster = kafka_cluster.KafkaCluster(data_root=tmp_path, overrides={"num.io.threads": "none"})
 
-        with pytest.raises(kafka_cluster.KafkaDidNotStart, match=r"num\.io\.threads"):
+        with pytest.raises(kafka_starting.KafkaDidNotStart, match=r"num\.io\.threads"):
             cluster.start()
 
         assert not list(tmp_path.iterdir())

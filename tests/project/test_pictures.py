@@ -2,6 +2,7 @@
 
 import html
 import re
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from tests.infrastructure import grafana_panels
 from tests.project import markdown, tree
 
 IMAGES = tree.ROOT / "docs" / "images"
+MOST_BYTES = 400_000
 CHOSEN = {"__rate_interval": "1m", "namespace": "n", "module": "m"}
 
 
@@ -31,6 +33,37 @@ def test_a_picture_names_nothing_of_the_machine_that_drew_it() -> None:
     for name in grafana_panels.names():
         assert "/tmp" not in picture(name)
         assert "<dc:date>" not in picture(name)
+
+
+def test_the_same_answers_give_the_same_file_without_a_warning(tmp_path: Path) -> None:
+    answers = [pictures.Line("a", {"name": "a"}, [(2.0 * second, 5e7) for second in range(20)])]
+    panels = [
+        pictures.Picture(kind, kind, "bytes", (0, 8 * number, 24, 8), answers)
+        for number, kind in enumerate(("stat", "table", "timeseries"))
+    ]
+    drawn = [tmp_path / "one.svg", tmp_path / "other.svg"]
+    for file in drawn:
+        pictures.draw("All kinds", panels, file)
+    one, other = (file.read_text(encoding="utf-8") for file in drawn)
+    assert one == other
+    assert {"47.7 MiB", "32 MiB", "00:00:30"} <= {*re.findall(r"<text[^>]*>([^<]+)</text>", one)}
+
+
+@pytest.mark.parametrize("kind", ["stat", "table", "timeseries"])
+def test_a_panel_without_an_answer_says_so(kind: str, tmp_path: Path) -> None:
+    pictures.draw("Empty", [pictures.Picture("P", kind, "s", (0, 0, 24, 8), [])], tmp_path / "empty.svg")
+    assert ">No data</text>" in (tmp_path / "empty.svg").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", grafana_panels.names())
+def test_no_panel_was_without_an_answer_when_its_picture_was_drawn(name: str) -> None:
+    assert "No data" not in picture(name)
+
+
+@pytest.mark.parametrize("name", grafana_panels.names())
+def test_a_picture_is_small_and_its_text_is_text(name: str) -> None:
+    assert len(picture(name).encode()) < MOST_BYTES
+    assert picture(name).count("<text") >= 2 * len(grafana_panels.read(name, CHOSEN).panels)
 
 
 @pytest.mark.parametrize(
