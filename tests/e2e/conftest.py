@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,19 @@ def report() -> Iterator[dict[str, Any]]:
     """What was measured, by field; it is in build/e2e.json at the end of the run."""
     found: dict[str, Any] = {"scenarios": {}}
     yield found
+    found |= totals(found["scenarios"].values())
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+def totals(scenarios: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """What was lost or doubled in all scenarios together: where nothing was killed nothing may be doubled."""
+    entries = list(scenarios)
+    return {
+        "lost": sum(each["lost"] for each in entries),
+        "doubled_orderly": sum(each["doubled"] for each in entries if each["orderly"]),
+        "doubled_unmarked": sum(each["doubled_unmarked"] for each in entries),
+    }
 
 
 @pytest.fixture(scope="package")

@@ -40,6 +40,8 @@ class Scenario:
         self.module = ModuleDriver(cluster.access, self.namespace, "numbered")
         self.sent: list[Any] = []
         self.per_second = PER_SECOND
+        self.orderly = True
+        """Whether nothing has been killed or frozen."""
         self._title = title
         self._report = report
         self._numbered = numbered_stream.records(10_000_000, STATIONS)
@@ -110,10 +112,21 @@ class Scenario:
         )
 
     def conclude(self) -> numbered_stream.Findings:
-        """Ends the stream, waits for the output of each record, and counts; the report gets the counts."""
+        """Ends the stream, waits for the output of each record, and counts; the report gets the counts.
+
+        Raises AssertionError if `kubectl get` does not come to show a module that runs as it is asked to.
+        """
         self.stop_sending()
         self.until_outputs(len(self.sent))
+        self.module.until(self._columns_are_right, "the columns of kubectl are right", PATIENCE_SECONDS)
         return self.count(self._title, self.stream)
+
+    def _columns_are_right(self) -> bool:
+        row = self.columns()
+        replicas = self.module.spec.get("workers", {}).get("replicas", 1)
+        stations = {json.loads(value)["stationId"] for _, value, *_ in self.sent}
+        shown = [row[each] for each in ("PHASE", "READY", "CONFIG", "STATIONS")]
+        return shown == ["Running", f"{replicas}/{replicas}", f"{replicas}/{replicas}", f"{len(stations)}"]
 
     def count(self, title: str, stream: numbered_stream.NumberedStream) -> numbered_stream.Findings:
         """What became of all records in one module's outputs; the report gets an entry of that title."""
@@ -127,6 +140,7 @@ class Scenario:
             waiting.until(is_answered, what="every record has its output", timeout_seconds=PATIENCE_SECONDS)
         gaps = sorted(gaps_seconds(stream).values())
         self._report["scenarios"][title] = {
+            "orderly": self.orderly,
             "records": len(self.sent),
             "lost": len(found[0].lost),
             "doubled": found[0].doubled,
@@ -154,11 +168,13 @@ class Scenario:
 
     def signal(self, pod: str, number: signal.Signals) -> None:
         """Sends a signal to all processes of a pod; raises as `pod_processes.send`."""
+        self.orderly = False
         pod_processes.send(self.cluster.access.api, self.namespace, pod, number)
 
     @contextlib.contextmanager
     def frozen(self, pod: str) -> Iterator[None]:
         """While it lasts no process of a pod's containers runs; those that are left then go on."""
+        self.orderly = False
         processes = pod_processes.of_pod(self.cluster.access.api, self.namespace, pod)
         pod_processes.signal_all(processes, signal.SIGSTOP)
         try:
