@@ -18,7 +18,9 @@ CATALOGUE = sorted((EXAMPLES / "modules").glob("*.yaml"))
 
 @pytest.fixture
 def place(control_plane: ControlPlane, tmp_path: Path) -> Iterator[OperatedNamespace]:
-    with operated_namespace.operated(control_plane, tmp_path, "examples") as place:
+    """A namespace whose operator knows where Kafka is, for the examples that do not say it."""
+    kafka = {"bootstrapServers": ["kafka:9092"]}
+    with operated_namespace.operated(control_plane, tmp_path, "examples", {"kafka": kafka}) as place:
         yield place
 
 
