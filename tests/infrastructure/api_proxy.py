@@ -152,6 +152,8 @@ class ApiProxy:
     async def _close(self) -> None:
         await self._cut()
         await self._runner.cleanup()
+        assert self._session.connector is not None
+        await self._session.connector.close(abort_ssl=True)  # TLS's farewell would outlast the loop
         await self._session.close()
         for _ in range(_TURNS_TO_CLOSE):
             await asyncio.sleep(0)

@@ -20,7 +20,7 @@ from tests.infrastructure.operator_process import OperatorProcess
 
 OTHERS = 200
 LEFT_BEHIND = 1_200
-PATIENCE_SECONDS = 80.0
+PATIENCE_SECONDS = 240.0
 FAILURES = 3
 
 
