@@ -33,10 +33,8 @@ def test_a_deleted_worker_is_replaced_and_nothing_is_lost_or_doubled(scenarios: 
     numbered.module.until_phase("Running", PATIENCE_SECONDS)
     numbered.until_more_outputs(400)
     found = numbered.conclude()
-    row = numbered.columns()
     assert found == NOTHING_WRONG, "a worker that is asked to end commits what it has answered"
     assert len({*before} & {*numbered.containers()}) == 1, "the other one stays"
-    assert (row["PHASE"], row["READY"], row["CONFIG"]) == ("Running", "2/2", "2/2")
 
 
 def test_of_a_worker_frozen_for_a_minute_and_woken_nothing_is_lost_while_others_go_on(
@@ -57,7 +55,6 @@ def test_of_a_worker_frozen_for_a_minute_and_woken_nothing_is_lost_while_others_
     found = numbered.conclude()
     assert (found.lost, found.doubled_unmarked, found.wrong_windows) == ([], 0, [])
     assert {*before} == {*numbered.containers()}, "no pod was replaced"
-    assert numbered.columns()["READY"] == "2/2"
 
 
 # -- Kafka ------------------------------------------------------------------------------------------
@@ -94,12 +91,10 @@ def test_a_hand_over_that_the_operator_dies_in_is_brought_to_its_end(
     numbered.module.until_settled(PATIENCE_SECONDS)
     numbered.until_more_outputs(600)
     found = numbered.conclude()
-    row = numbered.columns()
     assert killed == 2
     assert owned < SLOTS, "the operators died while slots changed hands"
     assert found == NOTHING_WRONG
     assert all(told.slots for told in numbered.module.assignments().values())
-    assert (row["PHASE"], row["READY"], row["CONFIG"]) == ("Running", "3/3", "3/3")
 
 
 def test_workers_run_on_without_an_operator_and_an_edit_waits_for_it(
@@ -148,5 +143,3 @@ def test_an_upgrade_of_the_operator_and_the_way_back_restart_no_worker(
     numbered.until_more_outputs(400)
     assert numbered.conclude() == NOTHING_WRONG
     assert numbered.containers() == before
-    row = numbered.columns()
-    assert (row["PHASE"], row["READY"], row["CONFIG"]) == ("Running", "2/2", "2/2")

@@ -16,7 +16,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import yaml
 
@@ -28,6 +28,7 @@ from tests.infrastructure import (
     kubernetes_distribution,
     kubernetes_settings,
     local_ports,
+    startable,
     waiting,
 )
 
@@ -38,7 +39,7 @@ class ControlPlaneDidNotStart(RuntimeError):
     """One of its programs ended or did not serve in time; the text holds the end of its log."""
 
 
-class ControlPlane(cluster_access.ClusterAccess):
+class ControlPlane(cluster_access.ClusterAccess, startable.Startable):
     """A cluster's brain with RBAC and an audit log, on ports of 127.0.0.1 that the kernel chose.
 
     The objects in `manifests` (files of YAML, such as a CRD's) are there before the controllers start, which
@@ -56,13 +57,6 @@ class ControlPlane(cluster_access.ClusterAccess):
         self._layout: kubernetes_settings.Layout | None = None
         self._ports: list[local_ports.ReservedPort] = []
         self._processes: dict[str, guarded_process.GuardedProcess] = {}
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     def start(self) -> None:
         """Starts everything and returns when the API serves and a namespace gets its service account.

@@ -8,16 +8,16 @@ import http.server
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self
+from typing import Any
 
-from tests.infrastructure import api_client, local_ports, monitors
+from tests.infrastructure import api_client, local_ports, monitors, startable
 
 SLICES = api_client.Resource("discovery.k8s.io/v1", "endpointslices")
 META = "__meta_kubernetes_"
 Targets = list[dict[str, Any]]
 
 
-class KubernetesDiscovery:
+class KubernetesDiscovery(startable.Startable):
     """Serves `url`/pod and `url`/endpoints from `start` to `stop`, each time as the cluster is then."""
 
     def __init__(self, api: api_client.ApiClient) -> None:
@@ -27,13 +27,6 @@ class KubernetesDiscovery:
         }
         self._api = api
         self._server: http.server.ThreadingHTTPServer | None = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     @property
     def url(self) -> str:

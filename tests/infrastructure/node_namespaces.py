@@ -16,9 +16,8 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
 
-from tests.infrastructure import guarded_process, programs, waiting
+from tests.infrastructure import guarded_process, programs, startable, waiting
 
 CGROUPS = Path("/sys/fs/cgroup")
 PREFIX = "station-analysis-node-"
@@ -44,7 +43,7 @@ while :; do sleep 3600; done
 """
 
 
-class NodeNamespaces:
+class NodeNamespaces(startable.Startable):
     """The place, there from `start` to `stop`."""
 
     def __init__(self) -> None:
@@ -52,13 +51,6 @@ class NodeNamespaces:
         self._first: guarded_process.GuardedProcess | None = None
         self._first_id = 0
         self._number = -1
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     def start(self) -> None:
         """Makes the place; raises `programs.Unavailable` unless this is Linux, root, and allowed to."""

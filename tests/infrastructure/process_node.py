@@ -19,7 +19,7 @@ import threading
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from tests.infrastructure import (
     api_client,
@@ -29,6 +29,7 @@ from tests.infrastructure import (
     pod_life,
     pod_mounts,
     programs,
+    startable,
 )
 
 SERVED = "app.kubernetes.io/managed-by=analysis-operator"
@@ -37,7 +38,7 @@ WATCH_SECONDS = 1
 """How long one watch lasts, hence how long a stop may wait."""
 
 
-class ProcessNode:
+class ProcessNode(startable.Startable):
     """One node, there from `start` to `stop`. It takes each pod that has the label `SERVED` and no node.
 
     Volumes of a running pod are synced at once when the pod's object changes, else every `sync_seconds`.
@@ -54,13 +55,6 @@ class ProcessNode:
         self._ending: set[str] = set()
         self.namespaces: set[str] = set()
         """Every namespace that it ever had a pod of."""
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     def start(self) -> None:
         """Registers the node and begins to take pods; `programs.Unavailable` unless root on Linux."""

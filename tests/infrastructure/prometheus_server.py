@@ -9,11 +9,11 @@ import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import yaml
 
-from tests.infrastructure import guarded_process, local_ports, programs, waiting
+from tests.infrastructure import guarded_process, local_ports, programs, startable, waiting
 
 START_TIMEOUT_SECONDS = 60.0
 Document = Mapping[str, Any]
@@ -40,7 +40,7 @@ class Series:
         return self.points[-1][1]
 
 
-class PrometheusServer:
+class PrometheusServer(startable.Startable):
     """Prometheus with a configuration and groups of rules, from `start` to `stop`; its data live as long."""
 
     def __init__(self, configuration: Document, *, rules: Document | None = None) -> None:
@@ -49,13 +49,6 @@ class PrometheusServer:
         self._directory: Path | None = None
         self._process: guarded_process.GuardedProcess | None = None
         self._url = ""
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     def start(self) -> None:
         """Starts it and returns when it is ready; PrometheusDidNotStart, `programs.Unavailable`."""

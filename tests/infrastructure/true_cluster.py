@@ -9,7 +9,6 @@ import contextlib
 import signal
 import sys
 import threading
-from typing import Self
 
 from tests.infrastructure import (
     control_plane,
@@ -18,12 +17,13 @@ from tests.infrastructure import (
     kubernetes_distribution,
     node_namespaces,
     release,
+    startable,
     true_node,
 )
 from tests.infrastructure.cluster_access import ClusterAccess
 
 
-class TrueCluster:
+class TrueCluster(startable.Startable):
     """The cluster, there from `start` to `stop`; it has not heard of AnalysisModules yet."""
 
     def __init__(self) -> None:
@@ -33,13 +33,6 @@ class TrueCluster:
         self.plane: control_plane.ControlPlane
         self.node: true_node.TrueNode
         self.kafka: kafka_cluster.KafkaCluster
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     def start(self) -> None:
         """Builds what lacks and starts all; raises as its parts do, `programs.Unavailable` unless root."""

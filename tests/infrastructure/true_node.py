@@ -8,7 +8,7 @@ import subprocess
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import yaml
 
@@ -21,6 +21,7 @@ from tests.infrastructure import (
     node_namespaces,
     node_settings,
     programs,
+    startable,
     waiting,
 )
 
@@ -48,7 +49,7 @@ def prepare() -> None:
     kubernetes_distribution.directory_with(KUBELET, KUBE_PROXY)
 
 
-class TrueNode:
+class TrueNode(startable.Startable):
     """One node, ready from `start` to `stop`, with these images; the first of them is the pause image."""
 
     def __init__(
@@ -62,13 +63,6 @@ class TrueNode:
         self._place = place
         self._images = images
         self._processes: dict[str, guarded_process.GuardedProcess] = {}
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     def start(self) -> None:
         """Starts its programs and returns when the node is Ready; raises NodeDidNotStart."""
