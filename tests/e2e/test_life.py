@@ -105,6 +105,7 @@ def test_the_nine_modules_run_in_their_dependency_order_and_join_each_other(
     found = {name: numbered.count(f"nine modules: {name}", chain.streams[name]) for name in chain.order}
     assert found == dict.fromkeys(chain.order, NOTHING_WRONG)
     for name in chain.order:
+        numbered.until_columns_are_right(chain.modules[name])
         expected = {f"{each}_answered" for each in catalogue.MODULES[name].dependencies}
         joined = chain.newest(name)["joined"]
         assert {*joined} == expected

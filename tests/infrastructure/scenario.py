@@ -118,15 +118,20 @@ class Scenario:
         """
         self.stop_sending()
         self.until_outputs(len(self.sent))
-        self.module.until(self._columns_are_right, "the columns of kubectl are right", PATIENCE_SECONDS)
+        self.until_columns_are_right(self.module)
         return self.count(self._title, self.stream)
 
-    def _columns_are_right(self) -> bool:
-        row = self.columns()
-        replicas = self.module.spec.get("workers", {}).get("replicas", 1)
+    def until_columns_are_right(self, module: ModuleDriver) -> None:
+        """Wait until `kubectl get` shows a module that runs as it is asked to, with all stations sent."""
+        replicas = module.spec.get("workers", {}).get("replicas", 1)
         stations = {json.loads(value)["stationId"] for _, value, *_ in self.sent}
-        shown = [row[each] for each in ("PHASE", "READY", "CONFIG", "STATIONS")]
-        return shown == ["Running", f"{replicas}/{replicas}", f"{replicas}/{replicas}", f"{len(stations)}"]
+        expected = ["Running", f"{replicas}/{replicas}", f"{replicas}/{replicas}", f"{len(stations)}"]
+
+        def are_right() -> bool:
+            row = self.columns(module)
+            return [row[each] for each in ("PHASE", "READY", "CONFIG", "STATIONS")] == expected
+
+        module.until(are_right, "the columns of kubectl are right", PATIENCE_SECONDS)
 
     def count(self, title: str, stream: numbered_stream.NumberedStream) -> numbered_stream.Findings:
         """What became of all records in one module's outputs; the report gets an entry of that title."""
@@ -186,10 +191,11 @@ class Scenario:
         """Slot -> the shard that is told to own it; a slot that changes hands has none."""
         return {slot: shard for shard, told in self.module.assignments().items() for slot in told.slots}
 
-    def columns(self) -> dict[str, Any]:
-        """What `kubectl get analysismodule` prints in each column of the module's row, as users see it."""
+    def columns(self, module: ModuleDriver | None = None) -> dict[str, Any]:
+        """What `kubectl get analysismodule` prints in each column of a module (else of the scenario's)."""
+        name = (module or self.module).name
         done = self.cluster.access.kubectl(
-            *("get", names.PLURAL, self.module.name, "--namespace", self.namespace, "--output", "wide")
+            *("get", names.PLURAL, name, "--namespace", self.namespace, "--output", "wide")
         )
         assert done.returncode == 0, done.stderr
         head, row = done.stdout.splitlines()
