@@ -19,6 +19,7 @@ Operation = Literal[
     "sink.start",
     "sink.partitions",
     "sink.send",
+    "sink.commit",
     "topics.ensure",
 ]
 

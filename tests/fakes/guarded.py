@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from analysis_module import spec
-from analysis_worker import service
+from analysis_worker import delivery
 from analysis_worker.engine.records import Record, TopicPartition
 from analysis_worker.kafka import credentials, ports
 from tests.fakes.faults import Fault, Operation
-from tests.fakes.kafka import FakeKafka, FakeSink, FakeSource
+from tests.fakes.kafka import FakeKafka
+from tests.fakes.kafka_clients import FakeSink, FakeSource
 
 
 class GuardedKafka(FakeKafka):
@@ -32,13 +33,14 @@ class GuardedKafka(FakeKafka):
         proven += [sink.proven for sink in self.sinks]
         return [password for password in proven if password]
 
-    def connector(self, group: str = "group") -> service.Connector:
+    def connector(self, group: str = "group") -> delivery.Connector:
         """What one Worker asks for: its clients read the secrets anew."""
         secrets = credentials.Credentials(self._kafka, group)
-        return service.Connector(
+        return delivery.Connector(
             lambda: self._guarded_source(group, secrets),
             lambda: self._guarded_sink(secrets),
             self.topic_creation,
+            self.transactional_sink,
             secrets,
         )
 

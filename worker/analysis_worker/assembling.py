@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from analysis_module import catalogue, errors, spec, wiring
+from analysis_module import catalogue, spec, wiring
 from analysis_worker.engine import intake
 from analysis_worker.engine.engine import EngineSettings
 from analysis_worker.kafka import decoding
@@ -20,7 +20,6 @@ class Assembly:
 
 def assemble(module_spec: spec.ModuleSpec) -> Assembly:
     """Everything a spec asks for; raises InvalidSpec with all problems."""
-    _refuse_what_is_not_there(module_spec)
     resolved = catalogue.resolve(module_spec)
     taught = {source.station_key.via for source in resolved.inputs if source.station_key.via}
     decoders = [decoding.InputDecoder(source) for source in resolved.inputs]
@@ -59,14 +58,6 @@ def assemble(module_spec: spec.ModuleSpec) -> Assembly:
         stations=module_spec.stations,
     )
     return Assembly(module_spec, resolved, settings, topics)
-
-
-def _refuse_what_is_not_there(module_spec: spec.ModuleSpec) -> None:
-    """A guarantee that is asked for and not given would be worse than none."""
-    if module_spec.delivery is spec.Delivery.EXACTLY_ONCE:
-        wrong = "this worker cannot write outputs and progress in one transaction yet"
-        mend = "set AtLeastOnce: a duplicate is known by its output-id header"
-        raise errors.InvalidSpec([errors.Problem("spec.delivery", wrong, mend)])
 
 
 def _devices_intake(topic: str) -> intake.TopicIntake:

@@ -6,10 +6,12 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 
+from analysis_worker import progress_writing
+from analysis_worker.engine import progress
 from analysis_worker.engine.engine import Engine
 from analysis_worker.engine.records import TopicPartition
 from analysis_worker.feeding import Feed, Left
-from analysis_worker.kafka import outbox, ports, progress_log
+from analysis_worker.kafka import ports, progress_log
 
 log = logging.getLogger(__name__)
 
@@ -19,16 +21,17 @@ _FLOOR_SECONDS = 20.0
 class Committer:
     """Writes progress records; knows the newest of every slot it wrote."""
 
-    def __init__(self, engine: Engine, box: outbox.Outbox, *, topic: str, owner: str) -> None:
+    def __init__(self, engine: Engine, writer: progress_writing.ProgressWriter, *, owner: str) -> None:
         self.epoch = 0
         self.committed_at: float | None = None  # when all that was done was last known to be in Kafka
         self.commits = 0
         self._engine = engine
-        self._box = box
-        self._topic = topic
+        self._writer = writer
+        self._writing = asyncio.Lock()
         self._owner = owner
         self._written: dict[int, progress_log.SlotProgress] = {}
         self._floors: dict[int, dict[TopicPartition, int]] = {}
+        self._leaving: dict[int, dict[TopicPartition, Left]] = {}  # lost, and not yet let go of
         self._floors_at = time.monotonic()
         self._group_warned = False
 
@@ -41,13 +44,20 @@ class Committer:
         feeds = list(feeds)
         incomplete = {slot for feed in feeds if feed.restoring for slot in feed.reader.slots}
         feeds = [feed for feed in feeds if not feed.restoring]
-        offsets = {slot: places for slot, places in _offsets(feeds).items() if slot not in incomplete}
-        if time.monotonic() - self._floors_at > _FLOOR_SECONDS or not self._floors_known(offsets):
-            self.refresh_floors(feeds)
-        entries = [self._progress(slot, offsets[slot]) for slot in offsets]
-        entries = [entry for entry in entries if self._written.get(entry.slot) != entry]
-        is_further = any(self._has_moved(entry) for entry in entries)
-        await self._write(entries)
+        is_further = False
+
+        def due() -> list[progress_log.SlotProgress]:
+            nonlocal is_further
+            places = {slot: own for slot, own in _places(feeds).items() if slot not in incomplete}
+            places |= self._leaving
+            if time.monotonic() - self._floors_at > _FLOOR_SECONDS or not self._floors_known(places):
+                self.refresh_floors(feeds)
+            entries = [self._progress(slot, own) for slot, own in places.items()]
+            entries = [entry for entry in entries if not _is_same(entry, self._written.get(entry.slot))]
+            is_further = any(self._has_moved(entry) for entry in entries)
+            return entries
+
+        await self._write(due)
         for feed in feeds:
             if not feed.closed:  # else it has ended meanwhile, and what it brought is another's
                 await self._commit_group(feed)
@@ -59,16 +69,22 @@ class Committer:
         before = self._written.get(entry.slot)
         return before is None or before.offsets != entry.offsets
 
-    def _progress(self, slot: int, offsets: Mapping[TopicPartition, int]) -> progress_log.SlotProgress:
+    def _progress(self, slot: int, places: Mapping[TopicPartition, Left]) -> progress_log.SlotProgress:
         held = self._floors.get(slot, {})
+        offsets = {place: next(iter(pending), reached) for place, (reached, pending) in places.items()}
         floors = {place: min(offset, held.get(place, offset)) for place, offset in offsets.items()}
+        ahead = {
+            place: progress_log.Ahead(reached, pending.behind())
+            for place, (reached, pending) in places.items()
+            if pending
+        }
         before = self._written.get(slot)
         # A resource made anew counts from 1 again: what it writes must not look older than what is there.
         epoch = max(self.epoch, before.epoch) if before is not None else self.epoch
-        return progress_log.SlotProgress(slot, self._owner, epoch, offsets, floors)
+        return progress_log.SlotProgress(slot, self._owner, epoch, offsets, floors, ahead=ahead)
 
-    def _floors_known(self, offsets: Mapping[int, Mapping[TopicPartition, int]]) -> bool:
-        return all(self._floors.get(slot, {}).keys() >= places.keys() for slot, places in offsets.items())
+    def _floors_known(self, places: Mapping[int, Mapping[TopicPartition, Left]]) -> bool:
+        return all(self._floors.get(slot, {}).keys() >= own.keys() for slot, own in places.items())
 
     def refresh_floors(self, feeds: Iterable[Feed]) -> None:
         """Look up how far back a rebuild would have to go; an older floor only makes it longer.
@@ -78,57 +94,68 @@ class Committer:
         self._floors_at = time.monotonic()
         of_windows = self._engine.floors()
         shared = of_windows.get(-1, {})
-        for slot, offsets in _offsets(feeds).items():
+        for slot, places in _places(feeds).items():
             own = of_windows.get(slot, {})
+            offsets = {place: next(iter(pending), reached) for place, (reached, pending) in places.items()}
             self._floors[slot] = {
                 place: min(offset, own.get(place, offset), shared.get(place, offset))
                 for place, offset in offsets.items()
             }
 
     async def initial(self, feed: Feed) -> None:
-        """Keep where new slots start, before a record is taken: a crash must not move `latest` on."""
+        """Keep where new slots start, before a record is taken: a crash must not move `latest` on.
+
+        In transactions it says of all the slots whose they are from now on.
+        """
         entries = []
         for slot in feed.reader.slots:
-            parts = {place: part for place, part in feed.parts.items() if slot in part.resume}
+            parts = {place: part for place, part in feed.parts.items() if slot in part.done.before}
             self._floors[slot] = {place: part.progress.position for place, part in parts.items()}
             if slot not in self._written:
-                entries.append(self._progress(slot, {p: part.resume[slot] for p, part in parts.items()}))
-        await self._write(entries)
+                start = {p: (part.done.before[slot], progress.Pending()) for p, part in parts.items()}
+                entries.append(self._progress(slot, start))
+            elif self._writer.is_transactional:
+                entries.append(self._claimed(self._written[slot]))
+        await self._write(lambda: entries)
+
+    def _claimed(self, held: progress_log.SlotProgress) -> progress_log.SlotProgress:
+        epoch = max(self.epoch, held.epoch)
+        return dataclasses.replace(held, owner=self._owner, epoch=epoch, released=False)
 
     async def release(
         self, left: Mapping[TopicPartition, Mapping[int, Left]], slots: Iterable[int], within_seconds: float
     ) -> bool:
-        """Wait until lost slots have nothing pending, then say how far they got and let go of them."""
+        """Wait until lost slots have nothing pending, then say how far they got and let go of them.
+
+        False if time was over first; in transactions they are not let go of then, for what is under way
+        would be written by two.
+        """
         deadline = time.monotonic() + within_seconds
         slots = sorted(slots)
+        for slot in slots:
+            self._leaving[slot] = {place: own[slot] for place, own in left.items() if slot in own}
         while any(pending for places in left.values() for _, pending in places.values()):
             if time.monotonic() > deadline:
+                if self._writer.is_transactional:
+                    return False
                 break
             await asyncio.sleep(0.01)
-        entries = []
-        for slot in slots:
-            own = {place: slots_left[slot] for place, slots_left in left.items() if slot in slots_left}
-            offsets = {place: next(iter(pending), reached) for place, (reached, pending) in own.items()}
-            entries.append(dataclasses.replace(self._progress(slot, offsets), released=True))
-        await self._write(entries)
+
+        def due() -> list[progress_log.SlotProgress]:
+            return [
+                dataclasses.replace(self._progress(slot, self._leaving[slot]), released=True)
+                for slot in slots
+            ]
+
+        await self._write(due)
         return time.monotonic() <= deadline
 
-    async def _write(self, entries: Iterable[progress_log.SlotProgress]) -> None:
-        acknowledged = asyncio.Event()
-        entries = list(entries)
-        left = len(entries)
-
-        def done() -> None:
-            nonlocal left
-            left -= 1
-            if left == 0:
-                acknowledged.set()
-
-        for entry in entries:
-            self._written[entry.slot] = entry
-            self._box.put(entry.message(self._topic), done)
-        if entries:
-            await acknowledged.wait()
+    async def _write(self, due: progress_writing.Due) -> None:
+        async with self._writing:  # what is let go of must not be written again
+            for entry in await self._writer.write(due):
+                self._written[entry.slot] = entry
+                if entry.released:
+                    self._leaving.pop(entry.slot, None)
 
     async def _commit_group(self, feed: Feed) -> None:
         lowest = {place: part.progress.lowest() for place, part in feed.parts.items()}
@@ -141,11 +168,16 @@ class Committer:
             self._group_warned = True
 
 
-def _offsets(feeds: Iterable[Feed]) -> dict[int, dict[TopicPartition, int]]:
-    """Next offset of each slot in each partition, from whichever feed brings it."""
-    offsets: dict[int, dict[TopicPartition, int]] = {}
+def _places(feeds: Iterable[Feed]) -> dict[int, dict[TopicPartition, Left]]:
+    """How far each slot was taken in each partition and what of that is not done, from whichever feed."""
+    places: dict[int, dict[TopicPartition, Left]] = {}
     for feed in feeds:
         for place, part in feed.parts.items():
-            for slot in part.progress.pending:
-                offsets.setdefault(slot, {})[place] = part.progress.next_offset(slot)
-    return offsets
+            for slot, pending in part.progress.pending.items():
+                places.setdefault(slot, {})[place] = (part.progress.reached(slot), pending)
+    return places
+
+
+def _is_same(entry: progress_log.SlotProgress, before: progress_log.SlotProgress | None) -> bool:
+    """Whether it says nothing new; who wrote it when is no news."""
+    return before is not None and entry == dataclasses.replace(before, process="", number=0)

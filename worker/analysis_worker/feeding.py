@@ -129,14 +129,15 @@ class Feed:
             wanted = {slot: start.resume(held.get(slot)) for slot in slots}
             start.tell(min(wanted.values(), default=0), max(wanted.values(), default=0), self._metrics)
             resume = {slot: start.within(offset) for slot, offset in wanted.items()}
+            done = start.done(held, resume)
             first, end = bounds[place]
             floors = [start.floor(held.get(slot), resume[slot]) for slot in slots]
             position = min([*resume.values(), *floors], default=end)
             if topic.teaches or topic.kind is intake.Kind.DEVICES:
                 position = first
             part = intake.PartitionIntake(topic, place.partition, position=position, slots=slots)
-            part.resume, part.restoring = resume, self.restoring
-            self._replayed[place] = (position, max([position, *resume.values()]))
+            part.done, part.restoring = done, self.restoring
+            self._replayed[place] = (position, max([position, *done.before.values()]))
             self.parts[place], self.lags[place] = part, lags.Lag(end)
 
     def _reset(self, place: TopicPartition, held: Progress) -> spec.AutoOffsetReset:
@@ -319,7 +320,8 @@ class Feed:
             start, part = starting.Start(place, bounds[place], None, reset), self.parts[place]
             start.tell(offset, offset, self._metrics)
             part.progress.position = start.within(offset)
-            part.resume = {s: min(o, part.progress.position) for s, o in part.resume.items()}
+            before = {slot: min(o, part.progress.position) for slot, o in part.done.before.items()}
+            part.done = progress.Done(before, part.done.behind)
             if part.progress.position < offset:  # made anew: no slot has taken any of it
                 skip = part.progress.skip
                 part.progress.skip = {s: o for s, o in skip.items() if o == _FAR_AWAY}
@@ -349,8 +351,8 @@ class Feed:
             left[place] = {
                 slot: (part.progress.reached(slot), part.progress.pending.pop(slot)) for slot in gone
             }
+            part.done.forget(lost)
             for slot in lost:
-                part.resume.pop(slot, None)
                 part.progress.skip.pop(slot, None)
         return left
 

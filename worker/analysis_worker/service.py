@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import dataclasses
 import logging
 import random
 import time
@@ -11,18 +10,17 @@ from typing import Any, TypeVar
 
 from analysis_module import assignment as assignments
 from analysis_module import spec
-from analysis_worker import assembling, changing, committing, feeding, flow, reporting, rotation
+from analysis_worker import assembling, changing, committing, delivery, feeding, flow, reporting, rotation
 from analysis_worker.callbacks import lanes, loading
 from analysis_worker.engine import intake
 from analysis_worker.engine.engine import Engine
-from analysis_worker.kafka import credentials, dead_letters, outbox, ports, progress_log
+from analysis_worker.kafka import dead_letters, outbox, ports, progress_log
 from analysis_worker.observability import logs, pulse
 from analysis_worker.observability.metrics import WorkerMetrics
 from analysis_worker.settings import Settings
 
 log = logging.getLogger(__name__)
 
-_TAKEOVER_LOOK_SECONDS = 0.1
 _T = TypeVar("_T")
 
 
@@ -30,14 +28,8 @@ class KafkaUnreachable(ConnectionError):
     """Kafka could not be reached within the bound of a start: names the brokers, the reason and the mend."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Connector:
-    """Makes the Kafka ports: real clients, or fakes. They connect by `secrets`, if these can change."""
-
-    source: Callable[[], ports.Source]
-    sink: Callable[[], ports.Sink]
-    topics: Callable[[], ports.Topics]
-    secrets: credentials.Credentials | None = None
+class Superseded(Exception):
+    """Another process has taken this one's place (ExactlyOnce): what is under way here is done there."""
 
 
 class Worker:
@@ -50,7 +42,7 @@ class Worker:
     def __init__(
         self,
         assignment: assignments.Assignment,
-        connector: Connector,
+        connector: delivery.Connector,
         *,
         metrics: WorkerMetrics,
         settings: Settings | None = None,
@@ -75,7 +67,12 @@ class Worker:
         self._after_output = after_output
         self._callback_loop = callback_loop
         self._connector = connector
-        self.rotation = rotation.Rotation(connector.secrets, connector.source, connector.sink, metrics)
+        self.delivery = delivery.delivery_of(
+            assignment.module_spec.delivery, self.assembly.wiring, assignment.owner, connector, self._reached
+        )
+        self.rotation = rotation.Rotation(
+            connector.secrets, connector.source, self.delivery.make_sink, metrics
+        )
         self._tasks: list[asyncio.Task[None]] = []
         self._applying = asyncio.Lock()
         self.failure: BaseException | None = None
@@ -93,7 +90,7 @@ class Worker:
         callback = self._given_callback or loading.load(self.assignment.module_spec.callback)
         self.engine = Engine(self.assembly.engine_settings, self.assignment.slots)
         self.box = outbox.Outbox(
-            self._connector.sink,
+            self.delivery.make_sink,
             self._output_refused,
             lambda: self.metrics.reconnected("producer"),
         )
@@ -108,9 +105,8 @@ class Worker:
             callback_loop=self._callback_loop,
         )
         await self.flow.callbacks.set_up(self.flow.callbacks.current)
-        self.committer = committing.Committer(
-            self.engine, self.box, topic=self.assembly.wiring.progress_topic, owner=self.assignment.owner
-        )
+        writer = self.delivery.writer(self.box)
+        self.committer = committing.Committer(self.engine, writer, owner=self.assignment.owner)
         self.committer.epoch = self.assignment.epoch
         self._spawn(self.pulse.beat())
         self._spawn(self.report.keep_current())
@@ -123,6 +119,7 @@ class Worker:
         self.state = "restoring"
         for work in (self.feed.run, self._commit_regularly, self._expire_regularly, self._rotate):
             self._spawn(self._guarded(work))
+        self._spawn(self._guarded(self._end_if_replaced))
         self.report.refresh()
         log.info("module %s, owner %s: %s slots", *self._identity(), len(self.assignment.slots))
 
@@ -175,34 +172,10 @@ class Worker:
 
     async def _take_slots(self, slots: Iterable[int]) -> Mapping[int, progress_log.SlotProgress]:
         """Progress of slots, once whoever had them let go; a dead owner is waited for only so long."""
-        wanted = set(slots)
-        source = self._connector.source()
-        deadline = time.monotonic() + self.settings.takeover_after_seconds
-        try:
-            await self._reached(source.start)
-            while True:
-                newest = await self._reached(lambda: self._progress(source))
-                busy = [slot for slot in wanted if self._held_elsewhere(newest.get(slot))]
-                if not busy or time.monotonic() > deadline:
-                    break
-                await asyncio.sleep(_TAKEOVER_LOOK_SECONDS)
-        finally:
-            await source.close()
-        if busy:
-            log.warning("slots %s were never let go of by their owner; taken over", busy)
-        held = {slot: newest[slot] for slot in wanted if slot in newest}
+        claimant = self.delivery.claimant(self.assignment)
+        held = await self.delivery.claims.take(slots, claimant, self.settings.takeover_after_seconds)
         self.committer.remember(held)
         return held
-
-    async def _progress(self, source: ports.Source) -> dict[int, progress_log.SlotProgress]:
-        try:
-            return await progress_log.load(source, self.assembly.wiring.progress_topic)
-        except (ports.KafkaUnavailable, ports.KafkaRefused):
-            await source.start()  # anew: by now there may be other credentials
-            raise
-
-    def _held_elsewhere(self, progress: progress_log.SlotProgress | None) -> bool:
-        return progress is not None and not progress.released and progress.owner != self.assignment.owner
 
     # -- while running --------------------------------------------------------------------------------
 
@@ -237,6 +210,13 @@ class Worker:
             await asyncio.sleep(self.settings.expiry_interval_seconds)
             gone = self.engine.expire(self._stream_time_ms())
             self.flow.forget(gone)
+
+    async def _end_if_replaced(self) -> None:
+        if self.delivery.ledger is not None:
+            await self.delivery.ledger.superseded.wait()
+            raise Superseded(
+                "another process has taken slots of this worker over; what was under way is done there"
+            )
 
     async def _rotate(self) -> None:
         await self.rotation.run(self.box, lambda: [self.feed, *self.gains])
@@ -339,6 +319,8 @@ class Worker:
         gone = self.engine.disown(slots)
         if not await self.committer.release(left, slots, self.settings.release_within_seconds):
             log.error("slots %s are released with callbacks still under way", sorted(slots))
+            if self.delivery.ledger is not None:
+                self.delivery.ledger.give_way()  # another takes them over: not both may write what they ask
         self.flow.forget(gone)
         self.released_slots = tuple(sorted((set(self.released_slots) | slots) - self.assignment.slots))
         self.releasing_slots = ()

@@ -2,8 +2,10 @@
 
 import dataclasses
 import logging
+from collections.abc import Mapping
 
 from analysis_module import spec
+from analysis_worker.engine import progress
 from analysis_worker.engine.records import TopicPartition
 from analysis_worker.kafka import progress_log
 from analysis_worker.observability.metrics import WorkerMetrics
@@ -20,19 +22,28 @@ class Start:
     committed: int | None
     reset: spec.AutoOffsetReset
 
-    def resume(self, progress: progress_log.SlotProgress | None) -> int:
+    def resume(self, held: progress_log.SlotProgress | None) -> int:
         """The first offset of a slot that was not done."""
-        if progress is not None and self.place in progress.offsets:
-            return progress.offsets[self.place]
-        if progress is None and self.committed is not None:
+        if held is not None and self.place in held.offsets:
+            return held.offsets[self.place]
+        if held is None and self.committed is not None:
             return self.committed
         return self._by_policy()
 
-    def floor(self, progress: progress_log.SlotProgress | None, resume: int) -> int:
+    def done(self, held: Mapping[int, progress_log.SlotProgress], resume: Mapping[int, int]) -> progress.Done:
+        """What counts as done of slots that go on at `resume`: there may be more, beyond what is not."""
+        before, behind = dict(resume), {}
+        for slot in resume:
+            ahead = held[slot].ahead.get(self.place) if slot in held else None
+            if ahead is not None and resume[slot] <= ahead.reached <= self.bounds[1]:
+                before[slot], behind[slot] = ahead.reached, ahead.behind
+        return progress.Done(before, behind)
+
+    def floor(self, held: progress_log.SlotProgress | None, resume: int) -> int:
         """Where the rebuild of a slot's windows starts: without any progress, at the beginning."""
-        if progress is None:
+        if held is None:
             return self.bounds[0]
-        return max(self.bounds[0], progress.floors.get(self.place, resume))
+        return max(self.bounds[0], held.floors.get(self.place, resume))
 
     def within(self, offset: int) -> int:
         """An offset that the partition has: this one, or where to go on in its stead."""

@@ -20,7 +20,15 @@ from typing import Any, Self
 from prometheus_client import CollectorRegistry
 
 from analysis_module import names, reading, spec
-from analysis_worker import assembling, committing, feeding, flow, memory_topics, virtual_time
+from analysis_worker import (
+    assembling,
+    committing,
+    feeding,
+    flow,
+    memory_topics,
+    progress_writing,
+    virtual_time,
+)
 from analysis_worker.callbacks import calling, lanes, loading, thread_lanes
 from analysis_worker.engine import inputs, intake
 from analysis_worker.engine.engine import Engine
@@ -249,7 +257,9 @@ async def _made(
     made.failures = failures
     await made.callbacks.set_up(made.callbacks.current)
     progress_topic = assembly.wiring.progress_topic
-    committer = committing.Committer(engine, box, topic=progress_topic, owner="driver")
+    committer = committing.Committer(
+        engine, progress_writing.Acknowledged(box, progress_topic), owner="driver"
+    )
     source = memory_topics.MemorySource(topics)
     held = await progress_log.load(source, progress_topic)
     committer.remember(held)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from analysis_module import spec
-from analysis_worker import service
+from analysis_worker import delivery
 from analysis_worker.kafka import clients, connecting
 from d_a.errors import ConfigurationError
 from d_a.kafka_settings import KafkaSettings
@@ -22,17 +22,18 @@ def connection_of(settings: KafkaSettings, kafka: spec.Kafka) -> connecting.Conn
     return dataclasses.replace(connection, security=security_arguments(settings.consumer, "KAFKA_CONFIG"))
 
 
-def connector_of(settings: KafkaSettings, connection: connecting.Connection) -> service.Connector:
+def connector_of(settings: KafkaSettings, connection: connecting.Connection) -> delivery.Connector:
     """The worker's ports: the consumer's settings to read, the producer's to write."""
     writing = dataclasses.replace(
         connection,
         bootstrap_servers=tuple(settings.producer["bootstrap_servers"]),
         security=security_arguments(settings.producer, "KAFKA_CONFIG"),
     )
-    return service.Connector(
+    return delivery.Connector(
         source=lambda: clients.KafkaSource(connection),
         sink=lambda: clients.KafkaSink(writing),
         topics=lambda: clients.KafkaTopics(writing),
+        transactional_sink=lambda transactional_id: clients.TransactionalKafkaSink(writing, transactional_id),
     )
 
 

@@ -15,7 +15,7 @@ import prometheus_client
 from analysis_module import assignment as assignments
 from analysis_module import catalogue, errors, wiring
 from analysis_module import names as spellings
-from analysis_worker import VERSION, changing, service
+from analysis_worker import VERSION, changing, delivery, service
 from analysis_worker.callbacks.loading import CallbackError
 from analysis_worker.engine.engine import Engine
 from analysis_worker.engine.stations import Station
@@ -195,7 +195,7 @@ class ServiceCore:
         metrics.watch(worker.report)
         return worker
 
-    def _connected(self, configured: configuration.Configuration) -> tuple[service.Connector, int]:
+    def _connected(self, configured: configuration.Configuration) -> tuple[delivery.Connector, int]:
         """The worker's Kafka clients, not yet connected, and how many records a fetch may bring."""
         assert configured.kafka is not None
         connection = connections.connection_of(configured.kafka, configured.running_spec.kafka)

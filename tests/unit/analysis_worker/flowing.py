@@ -14,7 +14,8 @@ from analysis_worker.callbacks import loading
 from analysis_worker.kafka import outbox
 from analysis_worker.observability.metrics import WorkerMetrics
 from tests import builders
-from tests.fakes.kafka import FakeKafka, FakeRecord
+from tests.fakes.cluster import FakeRecord
+from tests.fakes.kafka import FakeKafka
 from tests.unit.analysis_worker.in_memory import until
 
 INPUT, OUTPUT = "POWER", "OUTPUT"

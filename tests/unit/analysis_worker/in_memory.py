@@ -12,7 +12,7 @@ from analysis_worker import service
 from analysis_worker.callbacks import loading
 from analysis_worker.observability.metrics import WorkerMetrics
 from analysis_worker.settings import Settings
-from tests.fakes import kafka
+from tests.fakes import cluster, kafka
 
 INPUT, OUTPUT, DEAD_LETTERS = "POWER", "OUTPUT", "module-dead-letters"
 SPEC: dict[str, Any] = {
@@ -90,5 +90,5 @@ def outputs(cluster: kafka.FakeKafka) -> list[Any]:
     return [(value["stationId"], value["output"]) for value in map(_json, cluster.records(OUTPUT))]
 
 
-def _json(record: kafka.FakeRecord) -> Any:
+def _json(record: cluster.FakeRecord) -> Any:
     return record.json()

@@ -2,9 +2,7 @@
 
 from typing import Any
 
-import pytest
-
-from analysis_module import catalogue, errors, reading
+from analysis_module import catalogue, reading
 from analysis_worker import assembling
 from analysis_worker.engine import intake
 from tests import builders
@@ -79,8 +77,3 @@ def test_the_engines_settings_are_the_specs() -> None:
     assert (settings.expire_after_ms, settings.slots) == (1_500, 8)
     assert (settings.stations.exclude, settings.required_topics) == (("X*",), ("POWER",))
     assert len(settings.readers) == len(made.wiring.inputs) == 1
-
-
-def test_a_guarantee_that_this_worker_does_not_give_is_refused_with_the_mend() -> None:
-    with pytest.raises(errors.InvalidSpec, match=r"spec\.delivery: .* set AtLeastOnce"):
-        assembled(delivery="ExactlyOnce")

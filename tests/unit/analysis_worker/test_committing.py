@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from analysis_worker import committing
+from analysis_worker import committing, progress_writing
 from analysis_worker.engine.records import TopicPartition
 from analysis_worker.kafka import ports, progress_log
 from tests.fakes.kafka import FakeKafka
@@ -26,7 +26,8 @@ class Committed:
         self.fed = fed
         if PROGRESS not in fed.cluster.topics():
             fed.cluster.create_topic(PROGRESS)
-        self.committer = committing.Committer(fed.engine, fed.box, topic=PROGRESS, owner="module-0")
+        writer = progress_writing.Acknowledged(fed.box, PROGRESS)
+        self.committer = committing.Committer(fed.engine, writer, owner="module-0")
         self.committer.epoch = 3
 
     async def commit(self) -> None:

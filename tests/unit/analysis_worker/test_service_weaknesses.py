@@ -48,7 +48,7 @@ import pytest
 from analysis_module import catalogue, errors, reading
 from analysis_worker.kafka import ports
 from analysis_worker.settings import Settings
-from tests.fakes import kafka
+from tests.fakes import cluster, kafka
 from tests.unit.analysis_worker import in_memory
 from tests.unit.analysis_worker.in_memory import DEAD_LETTERS, INPUT, OUTPUT, outputs, running, until
 
@@ -164,7 +164,7 @@ def _seen(cluster: kafka.FakeKafka) -> int:
     return len({_id(record) for record in cluster.records(OUTPUT)})
 
 
-def _id(record: kafka.FakeRecord) -> bytes:
+def _id(record: cluster.FakeRecord) -> bytes:
     return dict(record.headers)["output-id"]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from analysis_worker import service
+from analysis_worker import delivery
 from d_a import async_service, configuration, core, sync_service
 from tests.fakes import kafka as fake_kafka
 from tests.infrastructure import waiting
@@ -24,7 +24,7 @@ SETTINGS: dict[str, Any] = {
 class _Offline(core.ServiceCore):
     cluster: fake_kafka.FakeKafka
 
-    def _connected(self, configured: configuration.Configuration) -> tuple[service.Connector, int]:
+    def _connected(self, configured: configuration.Configuration) -> tuple[delivery.Connector, int]:
         return self.cluster.connector(), 500
 
 

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from analysis_module import assignment as assignments
 from analysis_module import errors, names
-from analysis_worker import VERSION, service
+from analysis_worker import VERSION, delivery, service
 from analysis_worker.assignments import watching
 from analysis_worker.callbacks.loading import CallbackError
 from analysis_worker.commands import documents
@@ -109,13 +109,14 @@ async def _run(arguments: argparse.Namespace) -> int:
             return await _until_told(worker, arguments, path, content, notifier)
 
 
-def connector_of(known: connecting.Connecting) -> service.Connector:
+def connector_of(known: connecting.Connecting) -> delivery.Connector:
     """Real clients, which ask how to connect each time that they do."""
     begun: dict[TopicPartition, int] = {}
-    return service.Connector(
+    return delivery.Connector(
         source=lambda: clients.KafkaSource(known, begun),
         sink=lambda: clients.KafkaSink(known),
         topics=lambda: clients.KafkaTopics(known),
+        transactional_sink=lambda transactional_id: clients.TransactionalKafkaSink(known, transactional_id),
     )
 
 

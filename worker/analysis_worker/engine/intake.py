@@ -98,7 +98,7 @@ class PartitionIntake:
         self.source = source
         self.origin = TopicPartition(source.topic, partition)
         self.progress = progress.PartitionProgress(position, slots)
-        self.resume: dict[int, int] = {}  # slot -> its first offset not yet done before a restart
+        self.done = progress.Done()  # what was done before a restart
         self.held: list[_Coming] = []
         self.restoring = False
         self.caught_up = False
@@ -109,17 +109,17 @@ class PartitionIntake:
     @property
     def guarded(self) -> bool:
         """Whether some slot's records need a look at their offset before they count."""
-        return self.restoring or bool(self.resume) or bool(self.progress.skip)
+        return self.restoring or bool(self.done.before) or bool(self.progress.skip)
 
     @property
     def restored(self) -> bool:
         """Whether every record that was done before the restart is back in the windows."""
-        return not self.resume or self.progress.position >= max(self.resume.values())
+        return not self.done.before or self.progress.position >= max(self.done.before.values())
 
     def relax(self) -> None:
         """Drop the guards that the position has passed."""
         position = self.progress.position
-        self.resume = {slot: offset for slot, offset in self.resume.items() if offset > position}
+        self.done = self.done.beyond(position)
         self.progress.skip = {s: offset for s, offset in self.progress.skip.items() if offset > position}
 
 
@@ -130,6 +130,7 @@ class _Coming:
     record: Record
     origin: Origin
     arrival: Arrival
+    done: progress.Done | None = None  # of what was held: what counted as done when it came
 
 
 def _origin(part: PartitionIntake, record: Record) -> Origin:
@@ -156,8 +157,9 @@ def _anew(part: PartitionIntake, coming: _Coming) -> _Coming:
         origin = _origin(part, record)
         arrivals = origin.source.decoder.arrivals(record.value or b"")
     except Refusal:
-        return _Coming(record, coming.origin, arrival)
-    return _Coming(record, origin, next((a for a in arrivals if a.station_id == arrival.station_id), arrival))
+        return dataclasses.replace(coming, arrival=arrival)
+    fresh = next((a for a in arrivals if a.station_id == arrival.station_id), arrival)
+    return dataclasses.replace(coming, origin=origin, arrival=fresh)
 
 
 class Reader:
@@ -227,7 +229,7 @@ class Reader:
             count = len(rows)
             station.heads[index] = (segment, base + count) if count < window.most_rows else window.settled()
             if simple or (triggers and station.owned and engine.ready(station)):
-                pending_of[station.slot][offset] = 1
+                pending_of[station.slot][offset] = station.id
                 add(Trigger(station, batch, offset, timestamp))
         progress.position = records[-1].offset + 1
 
@@ -249,7 +251,7 @@ class Reader:
         # Every shard reads this record; the owner of the slot numbered like the partition reports it.
         slot = part.origin.partition % self.engine.settings.slots
         pending = part.progress.pending.get(slot)
-        done = record.offset < max(part.resume.get(slot, 0), part.progress.skip.get(slot, 0))
+        done = part.done.has(slot, record.offset) or record.offset < part.progress.skip.get(slot, 0)
         if pending is None or done:
             return
         pending.begin(record.offset)
@@ -262,8 +264,8 @@ class Reader:
         if source.kind is Kind.DEVICES:
             return
         if source.shared:
-            if part.restoring and source.trigger and record.offset >= min(part.resume.values(), default=0):
-                part.held.append(coming)
+            if part.restoring and source.trigger and record.offset >= part.done.first_left():
+                part.held.append(dataclasses.replace(coming, done=part.done))
             else:
                 self._arrive_shared(part, coming, taken)
             return
@@ -279,8 +281,8 @@ class Reader:
             return  # of a record of many stations, this one's part was taken where it was first written
         if record.offset < part.progress.skip.get(slot, 0):
             return
-        if part.restoring and station.owned and record.offset >= part.resume.get(slot, 0):
-            part.held.append(coming)
+        if part.restoring and station.owned and not part.done.has(slot, record.offset, station.id):
+            part.held.append(dataclasses.replace(coming, done=part.done))
             return
         self._file(part, coming, station, now_ms, taken)
 
@@ -308,12 +310,12 @@ class Reader:
         pending = part.progress.pending.get(station.slot)
         if pending is None or not station.owned:
             return
-        if record.offset < part.resume.get(station.slot, 0):
+        if (coming.done or part.done).has(station.slot, record.offset, station.id):
             taken.muted += 1
             return
         if not origin.source.trigger or not self.engine.ready(station):
             return
-        pending.begin(record.offset)
+        pending.begin(record.offset, station.id)
         batch = Batch(self.engine.layout, origin.partition, None)
         trigger = Trigger(station, batch, origin.offset, record.timestamp)
         trigger.owe(pending, record.offset)
@@ -337,7 +339,7 @@ class Reader:
             return  # another station of the same record: it goes on once, for all of them
         part.wrong_partition += 1
         pending = part.progress.pending.get(part.origin.partition)
-        if pending is not None and record.offset >= part.resume.get(part.origin.partition, 0):
+        if pending is not None and not part.done.has(part.origin.partition, record.offset):
             pending.begin(record.offset)
             taken.strays.append(Stray(part.origin, record, pending))
 

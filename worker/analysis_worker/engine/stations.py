@@ -91,10 +91,10 @@ class Trigger:
     def settle(self) -> None:
         """All that was owed is done."""
         if self.batch.pending is not None:
-            self.batch.pending[self.station.slot].done(self.offset)
+            self.batch.pending[self.station.slot].done(self.offset, self.station.id)
         if self._owed is not None:
             for pending, offset in self._owed:
-                pending.done(offset)
+                pending.done(offset, self.station.id)
             self._owed = None
 
     def __repr__(self) -> str:

@@ -24,6 +24,7 @@ _FOR_GOOD = (
     errors.SaslAuthenticationFailed,
     errors.UnsupportedSaslMechanismError,
     errors.InvalidTopicError,
+    errors.TransactionalIdAuthorizationFailed,
     ssl.SSLCertVerificationError,
 )
 
@@ -205,9 +206,12 @@ class KafkaSink:
         self._seconds = _REQUEST_SECONDS
         self._producer: Any = None
 
+    def _arguments(self) -> dict[str, Any]:
+        return self._connecting.current().sink_arguments()
+
     async def start(self) -> None:
         """Connect; raises KafkaUnavailable or KafkaRefused."""
-        arguments = self._connecting.current().sink_arguments()
+        arguments = self._arguments()
         self._seconds = _bound(arguments)
         producer = aiokafka.AIOKafkaProducer(**arguments)
         with _translated("connect"):
@@ -251,6 +255,39 @@ class KafkaSink:
                 acknowledged = await self._producer.send_batch(batch, topic, partition=partition)
                 await acknowledged
         return taken
+
+
+class TransactionalKafkaSink(KafkaSink):
+    """A producer of a transactional id; its transactions begin with what is sent first."""
+
+    def __init__(self, known: connecting.Connecting, transactional_id: str) -> None:
+        super().__init__(known)
+        self._id = transactional_id
+        self._open = False
+
+    def _arguments(self) -> dict[str, Any]:
+        return self._connecting.current().transaction_arguments(self._id)
+
+    async def send(self, topic: str, partition: int, messages: Sequence[ports.Message]) -> int:
+        """One batch, acknowledged, in the transaction that is open."""
+        if not self._open:
+            self._open = True
+            with _translated("begin a transaction"):
+                await self._producer.begin_transaction()
+        return await super().send(topic, partition, messages)
+
+    async def commit(self) -> None:
+        """End the transaction; one in which nothing was sent costs nothing."""
+        if self._open:
+            with _translated("commit a transaction"):
+                async with asyncio.timeout(self._seconds):
+                    await self._producer.commit_transaction()
+            self._open = False
+
+    async def _end(self, producer: Any) -> None:
+        if self._open:  # readers of what is committed wait behind what is open
+            await _closed(producer.abort_transaction)
+        await super()._end(producer)
 
 
 class KafkaTopics:

@@ -32,7 +32,6 @@ _CONSUMER_KEYS: Final = frozenset(
         "connections_max_idle_ms",
         "retry_backoff_ms",
         "check_crcs",
-        "isolation_level",
         "client_rack",
     }
 )
@@ -47,6 +46,7 @@ _PRODUCER_KEYS: Final = frozenset(
         "retry_backoff_ms",
         "max_request_size",
         "enable_idempotence",
+        "transaction_timeout_ms",
     }
 )
 _OWN_KEYS: Final = {
@@ -56,6 +56,8 @@ _OWN_KEYS: Final = {
     "max_poll_records": "bounds a fetch",
     "batch_size": "bounds a produce batch",
 }
+_TRANSACTION_MS: Final = 30_000
+"""How long brokers keep a transaction open of which they hear no more: readers wait so long behind it."""
 _NEEDLESS: Final = {
     "enable_auto_commit": "offsets are always committed, after the outputs are acknowledged",
     "auto_commit_interval_ms": "offsets are committed after the outputs are acknowledged",
@@ -63,6 +65,7 @@ _NEEDLESS: Final = {
     "heartbeat_interval_ms": "partitions are assigned without a consumer group, so there are no heartbeats",
     "max_poll_interval_ms": "partitions are assigned without a consumer group, so no poll can be late",
     "retries": "sending is retried until it succeeds",
+    "isolation_level": "what a transaction gave up was never written, and is never read",
     "linger_ms": "a batch is sent as soon as the one before it is acknowledged",
     "buffer_memory": "memory is bounded by the outputs in flight",
     "max_in_flight_requests_per_connection": "one batch is in flight per partition, which keeps the order",
@@ -92,6 +95,7 @@ class Connection:
             "bootstrap_servers": list(self.bootstrap_servers),
             "enable_auto_commit": False,
             "auto_offset_reset": "none",
+            "isolation_level": "read_committed",
             **self.consumer,
             **self.security,
         }
@@ -105,6 +109,16 @@ class Connection:
             "max_batch_size": self.batch_bytes,
             **self.producer,
             **self.security,
+        }
+
+    def transaction_arguments(self, transactional_id: str) -> dict[str, Any]:
+        """Keyword arguments of a transactional AIOKafkaProducer."""
+        return {
+            "transaction_timeout_ms": _TRANSACTION_MS,
+            **self.sink_arguments(),
+            "transactional_id": transactional_id,
+            "enable_idempotence": True,
+            "acks": "all",
         }
 
     def admin_arguments(self) -> dict[str, Any]:

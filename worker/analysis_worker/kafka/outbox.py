@@ -13,7 +13,7 @@ import itertools
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 from analysis_worker.kafka import partitioning, ports
 
@@ -64,6 +64,12 @@ class Outbox:
         self._uses: collections.Counter[ports.Sink] = collections.Counter()
         self._former: dict[ports.Sink, asyncio.Event] = {}  # replaced; set once nothing is under way by it
         self._connecting = asyncio.Lock()
+        self._holding = asyncio.Lock()
+        self._free = asyncio.Event()  # clear while sends are held back
+        self._free.set()
+        self._moving = 0  # batches between being sent and being settled
+        self._still = asyncio.Event()
+        self._still.set()
         self._lanes: dict[tuple[str, int], _Lane] = {}
         self._counts: dict[str, int] = {}
         self._unplaced: dict[str, list[Entry]] = {}
@@ -175,33 +181,73 @@ class Outbox:
         for entry in self._unplaced.pop(topic):
             self._enqueue([entry], self._counts[topic])
 
+    @contextlib.asynccontextmanager
+    async def held(self) -> AsyncIterator[ports.Sink]:
+        """Meanwhile nothing is under way and all that was sent is settled; gives the producer in use.
+
+        Raises KafkaUnavailable if there is none; if that is raised inside, the producer is given up.
+        """
+        async with self._holding:
+            self._free.clear()
+            try:
+                await self._still.wait()
+                sink = await self._usable()
+                try:
+                    yield sink
+                except ports.KafkaUnavailable:
+                    await self._give_up(sink)
+                    raise
+            finally:
+                self._free.set()
+
+    @contextlib.contextmanager
+    def _under_way(self) -> Iterator[None]:
+        self._moving += 1
+        self._still.clear()
+        try:
+            yield
+        finally:
+            self._moving -= 1
+            if not self._moving:
+                self._still.set()
+
     async def _drain(self, where: tuple[str, int], lane: _Lane) -> None:
-        topic, partition = where
         pause = _FIRST_PAUSE_SECONDS
         while lane.entries:
-            messages = [message for message, _ in itertools.islice(lane.entries, lane.most)]
-            try:
-                count = await self._sent(topic, partition, messages)
-            except ports.KafkaRefused as error:
-                if len(messages) > 1:
-                    lane.most = 1  # one of them is refused: find it by sending them singly
-                    continue
-                self._refused(messages[0], str(error))
-                count = 1
-            except ports.KafkaUnavailable as error:
-                log.warning("output to %s/%s waits: %s", topic, partition, error)
-                pause = await self._paused(pause)
-                continue
-            pause, lane.most = _FIRST_PAUSE_SECONDS, min(2 * count + _FEWEST_PER_BATCH, _MOST_PER_BATCH)
-            self._settle(lane, count)
+            await self._free.wait()
+            with self._under_way():
+                moved = await self._move(where, lane)
+            pause = _FIRST_PAUSE_SECONDS if moved else await self._paused(pause)
         lane.busy = False
+
+    async def _move(self, where: tuple[str, int], lane: _Lane) -> bool:
+        """Send the first messages of a lane and settle them; False if Kafka takes nothing now."""
+        topic, partition = where
+        messages = [message for message, _ in itertools.islice(lane.entries, lane.most)]
+        try:
+            count = await self._sent(topic, partition, messages)
+        except ports.KafkaRefused as error:
+            if len(messages) > 1:
+                lane.most = 1  # one of them is refused: find it by sending them singly
+                return True
+            self._refused(messages[0], str(error))
+            count = 1
+        except ports.KafkaUnavailable as error:
+            log.warning("output to %s/%s waits: %s", topic, partition, error)
+            return False
+        lane.most = min(2 * count + _FEWEST_PER_BATCH, _MOST_PER_BATCH)
+        self._settle(lane, count)
+        return True
+
+    async def _usable(self) -> ports.Sink:
+        try:
+            return await self._connected()
+        except ports.KafkaRefused as error:  # wrong credentials can be put right while outputs wait
+            raise ports.KafkaUnavailable(str(error)) from error
 
     async def _sent(self, topic: str, partition: int, messages: list[ports.Message]) -> int:
         """Send a batch; raises KafkaRefused for the messages' own sake, else KafkaUnavailable."""
-        try:
-            sink = await self._connected()
-        except ports.KafkaRefused as error:  # wrong credentials can be put right while outputs wait
-            raise ports.KafkaUnavailable(str(error)) from error
+        sink = await self._usable()
         try:
             with self._using(sink):
                 return await sink.send(topic, partition, messages)

@@ -96,6 +96,21 @@ class Sink(Protocol):
         """Write as many messages, from the first on, as fit a batch; return how many, acknowledged."""
 
 
+class TransactionalSink(Sink, Protocol):
+    """Writes in transactions (KIP-98), one after the other: what is sent belongs to the one that is open.
+
+    `start` ends what any other sink of the same transactional id has open, and bars that sink for good:
+    whatever it does from then on raises KafkaUnavailable. `close` gives up what is open.
+    """
+
+    async def commit(self) -> None:
+        """End the transaction: all that was sent can be read from here on.
+
+        After KafkaUnavailable nobody knows whether it has ended or was given up, until another sink of
+        this id has started.
+        """
+
+
 class Topics(Protocol):
     """Creates the module's own topics."""
 

@@ -29,8 +29,22 @@ Offsets = dict[TopicPartition, int]
 
 
 @dataclasses.dataclass(frozen=True)
+class Ahead:
+    """What is done in a partition beyond its next offset: all before `reached`, but for these stations.
+
+    `behind` is the first offset of each that is not done; a station's outputs are written in order.
+    """
+
+    reached: int
+    behind: Mapping[str, int]
+
+
+@dataclasses.dataclass(frozen=True)
 class SlotProgress:
-    """How far a slot has got: `offsets` are next offsets, `floors` where a rebuild of its windows starts."""
+    """How far a slot has got: `offsets` are next offsets, `floors` where a rebuild of its windows starts.
+
+    `process` and `number` tell who wrote it in which of its transactions, if it was one (ExactlyOnce).
+    """
 
     slot: int
     owner: str
@@ -38,16 +52,23 @@ class SlotProgress:
     offsets: Mapping[TopicPartition, int]
     floors: Mapping[TopicPartition, int]
     released: bool = False
+    ahead: Mapping[TopicPartition, Ahead] = dataclasses.field(default_factory=dict)
+    process: str = ""
+    number: int = 0
 
     def message(self, topic: str) -> ports.Message:
         """The record that keeps this."""
-        value = {
+        value: dict[str, Any] = {
             "owner": self.owner,
             "epoch": self.epoch,
             "released": self.released,
             "offsets": _nested(self.offsets),
             "floors": _nested(self.floors),
         }
+        if self.ahead:
+            value["ahead"] = [[*place, ahead.reached, ahead.behind] for place, ahead in self.ahead.items()]
+        if self.process:
+            value |= {"process": self.process, "number": self.number}
         return ports.Message(topic, str(self.slot).encode(), msgspec.json.encode(value))
 
 
@@ -64,26 +85,39 @@ def read_progress(record: Record) -> SlotProgress | None:
             offsets=_flat(value["offsets"]),
             floors=_flat(value["floors"]),
             released=bool(value["released"]),
+            ahead={
+                TopicPartition(str(topic), int(partition)): Ahead(int(reached), dict(behind))
+                for topic, partition, reached, behind in value.get("ahead", ())
+            },
+            process=str(value.get("process", "")),
+            number=int(value.get("number", 0)),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         log.warning("progress record at offset %s is unreadable and passed over: %s", record.offset, error)
         return None
 
 
-async def load(source: ports.Source, topic: str) -> dict[int, SlotProgress]:
-    """The newest progress of every slot; `source` is left assigned to the progress topic."""
+async def load(source: ports.Source, topic: str, *, transactional: bool = False) -> dict[int, SlotProgress]:
+    """The newest progress of every slot; `source` is left assigned to the progress topic.
+
+    If it is written in transactions, those that are open are waited for: what was committed after the begin
+    of one that is stuck cannot be read before it ends.
+    """
     partitions = (await source.partitions([topic])).get(topic, 0)
     places = [TopicPartition(topic, number) for number in range(partitions)]
     bounds = await source.bounds(places)
     positions = {place: first for place, (first, _) in bounds.items()}
     await source.assign(positions)
+    ends = {place: None if transactional else end for place, (_, end) in bounds.items()}
     newest: dict[int, SlotProgress] = {}
-    while any(positions[place] < end for place, (_, end) in bounds.items()):
+    while any(end is None or positions[place] < end for place, end in ends.items()):
         for place, records in (await source.poll(wait_seconds=0.2, most=5000)).items():
             remember(newest, records)
             positions[place] = records[-1].offset + 1
-        for place, (_, end) in bounds.items():
-            if positions[place] < end:
+        for place, end in ends.items():
+            if end is None:
+                ends[place] = source.end_offset(place)
+            elif positions[place] < end:
                 positions[place] = max(positions[place], await source.position(place))
     return newest
 
@@ -113,4 +147,4 @@ def _flat(nested: Any) -> Offsets:
     }
 
 
-__all__: Sequence[str] = ("TOPIC_CONFIG", "SlotProgress", "load", "read_progress", "remember")
+__all__: Sequence[str] = ("TOPIC_CONFIG", "Ahead", "SlotProgress", "load", "read_progress", "remember")

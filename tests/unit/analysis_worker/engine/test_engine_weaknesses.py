@@ -14,7 +14,7 @@ import pytest
 
 from analysis_module import catalogue
 from analysis_module.spec import TriggerPolicy
-from analysis_worker.engine import intake, scheduling
+from analysis_worker.engine import intake, progress, scheduling
 from tests import builders
 from tests.builders import CALENDAR, GUN, NOW, ORDER, PARAM, PRICE, REALTIME, STORAGE
 
@@ -167,7 +167,7 @@ def test_w12_windows_rebuilt_from_the_floors_equal_the_lost_ones(seed: int) -> N
     floors = driven.engine.floors()
     for topic, values in log.items():
         part, lost = rebuilt.part(topic), driven.part(topic)
-        part.resume = dict.fromkeys(driven.slots, lost.progress.position)
+        part.done = progress.Done(dict.fromkeys(driven.slots, lost.progress.position))
         first = min((each[lost.origin] for each in floors.values() if lost.origin in each), default=0)
         part.progress.position = first
         taken = rebuilt.take(topic, *values[first:])

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from analysis_module import slots as slot_math
-from analysis_worker.engine import intake
+from analysis_worker.engine import intake, progress
 from analysis_worker.engine.records import TopicPartition
 from tests import builders
 from tests.builders import NOW, PARAM, PRICE
@@ -44,7 +44,7 @@ def test_every_record_asks_for_a_callback_with_the_window_of_its_moment() -> Non
 def test_a_records_offset_is_owed_to_its_stations_slot_until_its_trigger_is_settled() -> None:
     driven = builders.an_engine()
     taken = driven.take("POWER", sample("S1"), sample("S2"))
-    assert owed(driven) == {slot_of("S1"): {0: 1}, slot_of("S2"): {1: 1}}
+    assert owed(driven) == {slot_of("S1"): {0: "S1"}, slot_of("S2"): {1: "S2"}}
     progress = driven.part("POWER").progress
     assert (progress.position, progress.next_offset(slot_of("S1")), progress.next_offset(0)) == (2, 0, 2)
     for trigger in taken.triggers:
@@ -135,7 +135,7 @@ def test_a_record_of_many_stations_brings_each_its_own() -> None:
     assert told(taken) == [("S1", 0), ("S2", 0)]
     assert driven.module_input("S2")["lat"] == 2
     taken.triggers[0].settle()
-    assert owed(driven, PARAM) == {slot_of("S2"): {0: 1}}
+    assert owed(driven, PARAM) == {slot_of("S2"): {0: "S2"}}
 
 
 # -- what cannot be used
@@ -154,7 +154,7 @@ def test_a_bad_record_is_owed_until_the_dead_letters_have_it_and_the_next_goes_o
     driven = builders.an_engine()
     taken = driven.take("POWER", sample("S1"), value, sample("S1"))
     assert told(taken) == [("S1", 0), ("S1", 2)]
-    assert owed(driven)[0] == {1: 1}
+    assert owed(driven)[0] == {1: progress.NOBODY}
     refused = taken.refused[0]
     assert (refused.origin, refused.record.offset) == (TopicPartition("POWER", 0), 1)
     refused.pending.done(1)
@@ -178,7 +178,9 @@ def restoring(resume: dict[str, int], **spec: Any) -> builders.HandDriven:
     """An engine whose POWER partition has been done, per station's slot, up to an offset."""
     driven = builders.an_engine(**spec)
     part = driven.part("POWER")
-    part.resume = dict.fromkeys(driven.slots, 0) | {slot_of(each): n for each, n in resume.items()}
+    part.done = progress.Done(
+        dict.fromkeys(driven.slots, 0) | {slot_of(each): n for each, n in resume.items()}
+    )
     part.restoring = True
     return driven
 
@@ -221,7 +223,7 @@ def test_a_bad_record_among_held_ones_does_not_let_progress_pass_them() -> None:
 
 def test_a_bad_record_done_before_a_restart_is_not_reported_again() -> None:
     driven = restoring({})
-    driven.part("POWER").resume[0] = 1
+    driven.part("POWER").done.before[0] = 1
     assert driven.take("POWER", b"broken").refused == []
     assert len(driven.take("POWER", b"broken").refused) == 1
 
@@ -287,7 +289,7 @@ def test_a_stray_reaches_its_owner_under_the_id_of_its_first_place() -> None:
     assert told(taken) == [("S1", 77)]
     assert taken.triggers[0].batch.origin == TopicPartition("POWER", 5)
     assert driven.module_input()["power"] == 4
-    assert owed(driven, strays) == {slot_of("S1"): {0: 1}}
+    assert owed(driven, strays) == {slot_of("S1"): {0: "S1"}}
     taken.triggers[0].settle()
     assert owed(driven, strays) == {}
 
