@@ -28,7 +28,7 @@ def unmeasured(rounds: Iterable[Round]) -> dict[str, str]:
 
 
 def ratios(found: Mapping[str, float]) -> dict[str, float | None]:
-    """The three ratios of rates; None where a subject of one is missing.
+    """The ratios of rates; None where a subject of one is missing.
 
     `ingest_vs_best_peer` is the lowest, over the peers without outputs, of our nearest job to the peer's: so
     the peer that comes off best decides.
@@ -37,6 +37,7 @@ def ratios(found: Mapping[str, float]) -> dict[str, float | None]:
         "ingest_vs_ceiling": _ratio(found, plan.INGEST, plan.CEILING),
         "output_vs_quix": _ratio(found, plan.OUTPUT, plan.QUIX_OUTPUT),
         "ingest_vs_best_peer": _lowest(found),
+        "eos_vs_alo": _ratio(found, plan.ONCE, plan.OUTPUT),
     }
 
 
@@ -59,7 +60,7 @@ def _ratio(found: Mapping[str, float], ours: str, theirs: str) -> float | None:
 
 
 def summary(rounds: Sequence[Round], once: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """What build/bench.json says beside where and when: the five figures, then where they come from.
+    """What build/bench.json says beside where and when: the figures, then where they come from.
 
     `once` holds what the subjects without a broker printed, by name.
     """

@@ -5,6 +5,7 @@ import dataclasses
 INGEST = "ours_ingest"
 MEAN = "ours_mean"
 OUTPUT = "ours_output"
+ONCE = "ours_exactly_once"
 CEILING = "ceiling"
 QUIX_OUTPUT = "quix_to_topic"
 
@@ -58,6 +59,14 @@ SUBJECTS = (
         label_zh="**本系统**：窗口，每条记录一个输出",
         module="ours",
         variant="output",
+        records=400_000,
+    ),
+    Subject(
+        name=ONCE,
+        label="**this worker**: the same, `ExactlyOnce`: a transaction per second",
+        label_zh="**本系统**：同上，`ExactlyOnce`：每秒一个事务",
+        module="ours",
+        variant="exactly_once",
         records=400_000,
     ),
     Subject(
@@ -171,6 +180,13 @@ GOALS = (
         True,
         "output per record / Quix `apply` → `to_topic`",
         "每条记录一个输出 / Quix `apply` → `to_topic`",
+    ),
+    Goal(
+        "eos_vs_alo",
+        0.85,
+        True,
+        "`ExactlyOnce` / `AtLeastOnce`, one output per record",
+        "`ExactlyOnce` / `AtLeastOnce`，每条记录一个输出",
     ),
     Goal(
         "window_cost_ratio",

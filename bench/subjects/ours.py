@@ -1,7 +1,7 @@
-"""Our worker, whole: routing, windows, callback, commits and metrics; with outputs or without.
+"""Our worker, whole: routing, windows, callback, commits and metrics; with outputs, once or not, or without.
 
 Every record is a trigger (the default policy) and all 13 fields are kept, in windows of ten records. With
-outputs the span ends when the last one is acknowledged by the broker.
+outputs the span ends when the last one is acknowledged by the broker, in transactions when it is committed.
 """
 
 import asyncio
@@ -18,7 +18,8 @@ from bench import records
 from bench.subjects import measuring, station_mean
 
 WINDOW = 10
-VARIANTS = ("ingest", "mean", "output")
+VARIANTS = ("ingest", "mean", "output", "exactly_once")
+_WITH_OUTPUTS = ("output", "exactly_once")
 _ACKNOWLEDGED_WITHIN_SECONDS = 60.0
 
 
@@ -37,7 +38,8 @@ def manifest(job: measuring.Job) -> dict[str, Any]:
             },
             "inputs": [{"topic": job.topic, "fields": list(records.FIELDS), "windowSize": WINDOW}],
             "callback": {"entrypoint": f"{station_mean.__name__}:{job.variant}"},
-            "output": {"enabled": job.variant == "output", "topic": job.output_topic},
+            "output": {"enabled": job.variant in _WITH_OUTPUTS, "topic": job.output_topic},
+            "delivery": "ExactlyOnce" if job.variant == "exactly_once" else "AtLeastOnce",
         },
     }
 
@@ -69,9 +71,11 @@ async def measure(job: measuring.Job) -> measuring.Span:
     await worker.start()
     try:
         await first_of(finished, worker.stopped)
-        if job.variant == "output":
+        if job.variant in _WITH_OUTPUTS:
             if not await worker.flow.drain(_ACKNOWLEDGED_WITHIN_SECONDS):
                 raise TimeoutError(f"outputs are not acknowledged after {_ACKNOWLEDGED_WITHIN_SECONDS:g} s")
+            if job.variant == "exactly_once":
+                await worker.committer.commit([worker.feed])
             span.end()
     finally:
         await worker.stop()

@@ -233,6 +233,11 @@ class KafkaSink:
         await _closed(producer.stop)
         await _closed(producer.client.close)
 
+    def _connected(self) -> Any:
+        if self._producer is None:
+            raise ports.KafkaUnavailable("this producer is closed")
+        return self._producer
+
     async def partitions(self, topic: str) -> int:
         """Partition count of a topic."""
         with _translated(f"describe topic {topic}"):
@@ -242,7 +247,7 @@ class KafkaSink:
         """One batch, acknowledged."""
         # A missing permission can be granted while the outputs wait; a record too large stays too large.
         with _translated(f"send to {topic}/{partition}", refused=_TOO_LARGE):
-            batch = self._producer.create_batch()
+            batch = self._connected().create_batch()
             append = batch.append
             taken = 0
             for _, key, value, headers, timestamp in messages:
@@ -264,16 +269,18 @@ class TransactionalKafkaSink(KafkaSink):
         super().__init__(known)
         self._id = transactional_id
         self._open = False
+        self._beginning = asyncio.Lock()
 
     def _arguments(self) -> dict[str, Any]:
         return self._connecting.current().transaction_arguments(self._id)
 
     async def send(self, topic: str, partition: int, messages: Sequence[ports.Message]) -> int:
         """One batch, acknowledged, in the transaction that is open."""
-        if not self._open:
-            self._open = True
-            with _translated("begin a transaction"):
-                await self._producer.begin_transaction()
+        async with self._beginning:
+            if not self._open:
+                with _translated("begin a transaction"):
+                    await self._connected().begin_transaction()
+                self._open = True
         return await super().send(topic, partition, messages)
 
     async def commit(self) -> None:
@@ -281,7 +288,7 @@ class TransactionalKafkaSink(KafkaSink):
         if self._open:
             with _translated("commit a transaction"):
                 async with asyncio.timeout(self._seconds):
-                    await self._producer.commit_transaction()
+                    await self._connected().commit_transaction()
             self._open = False
 
     async def _end(self, producer: Any) -> None:
