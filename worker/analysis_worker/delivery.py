@@ -8,6 +8,7 @@ from analysis_module import assignment as assignments
 from analysis_module import spec, wiring
 from analysis_worker import claiming, progress_writing
 from analysis_worker.kafka import credentials, outbox, ports, transactions
+from analysis_worker.observability.metrics import WorkerMetrics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +47,12 @@ class Delivery:
 
 
 def delivery_of(
-    chosen: spec.Delivery, wired: wiring.Wiring, owner: str, connector: Connector, reached: claiming.Reached
+    chosen: spec.Delivery,
+    wired: wiring.Wiring,
+    owner: str,
+    connector: Connector,
+    reached: claiming.Reached,
+    metrics: WorkerMetrics,
 ) -> Delivery:
     """What a module asks for."""
     process, topic = uuid.uuid4().hex, wired.progress_topic
@@ -55,5 +61,11 @@ def delivery_of(
         return Delivery(connector.sink, claims, process, topic)
     transactional = claiming.Transactional(wired.group_id, connector.transactional_sink)
     claims = claiming.Claims(topic, connector.source, reached, transactional)
-    ledger = transactions.Ledger(process, topic, lambda: transactional.sink_of(owner), claims.newest)
+    ledger = transactions.Ledger(
+        process,
+        topic,
+        lambda: transactional.sink_of(owner),
+        claims.newest,
+        metrics.transaction_ended,
+    )
     return Delivery(ledger.sink, claims, process, topic, ledger)

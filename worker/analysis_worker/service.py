@@ -68,7 +68,12 @@ class Worker:
         self._callback_loop = callback_loop
         self._connector = connector
         self.delivery = delivery.delivery_of(
-            assignment.module_spec.delivery, self.assembly.wiring, assignment.owner, connector, self._reached
+            assignment.module_spec.delivery,
+            self.assembly.wiring,
+            assignment.owner,
+            connector,
+            self._reached,
+            metrics,
         )
         self.rotation = rotation.Rotation(
             connector.secrets, connector.source, self.delivery.make_sink, metrics

@@ -216,7 +216,8 @@ class KafkaSink:
         producer = aiokafka.AIOKafkaProducer(**arguments)
         with _translated("connect"):
             try:
-                await producer.start()
+                async with asyncio.timeout(self._seconds):  # a transactional one waits for its coordinator
+                    await producer.start()
             except BaseException as error:
                 await _closed(producer.stop)
                 await _tell_why(error, arguments)

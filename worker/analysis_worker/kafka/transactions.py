@@ -46,18 +46,23 @@ async def _send_all(sink: ports.Sink, topic: str, partition: int, messages: Sequ
 class Ledger:
     """What this process writes as its owner, from one commit to the next.
 
-    `make_sink` makes the owner's producers, `newest` reads the progress of all slots as it is committed.
+    `make_sink` makes the owner's producers, `newest` reads the progress of all slots as it is committed,
+    `ended` is told of each transaction whether it was `committed` or `given_up`.
     `superseded` is set once another process writes as this owner, or has taken slots of it over: what is
     under way here is that one's to do, and nothing is written from then on.
     """
 
     def __init__(
-        self, process: str, topic: str, make_sink: Callable[[], ports.TransactionalSink], newest: Newest
+        self,
+        process: str,
+        topic: str,
+        make_sink: Callable[[], ports.TransactionalSink],
+        newest: Newest,
+        ended: Callable[[str], None] = lambda result: None,
     ) -> None:
         self.process = process
         self.superseded = asyncio.Event()
-        self.committed = 0
-        self.given_up = 0
+        self._ended = ended
         self._topic = topic
         self._make_sink = make_sink
         self._newest = newest
@@ -106,7 +111,7 @@ class Ledger:
         return stamped
 
     def _end(self, stamped: Sequence[progress_log.SlotProgress]) -> None:
-        self.committed += 1
+        self._ended("committed")
         self._written.clear()
         self._attempt = ()
         for entry in stamped:
@@ -123,7 +128,6 @@ class Ledger:
         self._current = sink
         if not self._claimed and not self._written:
             return
-        self.given_up += 1
         newest = await self._newest()
         held = {slot: newest[slot] for slot in self._claimed if slot in newest}
         foreign = [each for each in held.values() if each.process != self.process]
@@ -135,6 +139,8 @@ class Ledger:
         if any(newest.get(each.slot) == each for each in self._attempt):
             log.info("the transaction whose end was not told is committed")
             self._end(self._attempt)
+        elif self._written:
+            self._ended("given_up")
         for topic, partition, messages in self._written:
             await sink.write_all(topic, partition, messages)
 

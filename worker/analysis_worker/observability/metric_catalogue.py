@@ -129,6 +129,9 @@ END_TO_END = _seconds(
 )
 DEAD_LETTERS = _counter("dead_letters_total", "Records written to the dead-letter topic.", _ERROR_TYPE)
 COMMITS = _counter("commits_total", "Commits of progress.")
+TRANSACTIONS = _counter(
+    "transactions_total", "Transactions of ExactlyOnce that were committed, and that were given up.", "result"
+)
 COMMIT_AGE = _gauge(
     "commit_age_seconds",
     "Time since a commit last got further, or found nothing outstanding.",

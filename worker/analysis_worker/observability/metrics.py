@@ -64,6 +64,7 @@ class WorkerMetrics(Collector):
         for client in ("consumer", "producer"):
             self._reconnects.add(0, client)
         self._credentials = self._tally(metric.CREDENTIALS)
+        self._transactions = self._tally(metric.TRANSACTIONS)
         for result in ("taken", "refused"):
             self._credentials.add(0, result)
 
@@ -147,6 +148,10 @@ class WorkerMetrics(Collector):
     def committed(self, count: int = 1) -> None:
         """Progress was committed."""
         self._commits.add(count)
+
+    def transaction_ended(self, result: str) -> None:
+        """A transaction was `committed`, or `given_up`: then another one has what was in it."""
+        self._transactions.add(1, result)
 
     # -- the worker itself -------------------------------------------------------------------------
 

@@ -35,6 +35,7 @@ data_analysis_output_bytes_total counter
 data_analysis_end_to_end_seconds histogram
 data_analysis_dead_letters_total counter error_type
 data_analysis_commits_total counter
+data_analysis_transactions_total counter result
 data_analysis_commit_age_seconds gauge
 data_analysis_worker_info info module owner
 data_analysis_state gauge state
