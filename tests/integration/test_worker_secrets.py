@@ -33,9 +33,10 @@ class Rotated:
         cluster: KafkaCluster,
         servers: str,
         security: Mapping[str, Any],
+        **changes: Any,
     ) -> None:
         self.stream = numbered_stream.make(cluster.bootstrap_servers, "rotated")
-        spec = self.stream.spec()
+        spec = self.stream.spec(**changes)
         spec["kafka"] |= {"bootstrapServers": servers.split(","), "security": dict(security)}
         self.steady = numbered_stream.SteadyStream(self.stream)
         self.worker = WorkerProcess(directory).with_spec(spec)
@@ -109,8 +110,9 @@ class Rotated:
 # -- a password -------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("delivery", ["AtLeastOnce", "ExactlyOnce"])
 def test_a_password_rotated_in_mid_stream_is_taken_over_and_a_wrong_one_changes_nothing(
-    kafka_secured: KafkaCluster, tmp_path: Path
+    kafka_secured: KafkaCluster, tmp_path: Path, delivery: str
 ) -> None:
     user = kafka_tools.unique_name("rotating")
     old, wrong, new = (secrets.token_urlsafe(12) for _ in range(3))
@@ -122,7 +124,7 @@ def test_a_password_rotated_in_mid_stream_is_taken_over_and_a_wrong_one_changes_
         "username": secret.source("user"),
         "password": secret.source("password"),
     }
-    made = Rotated(tmp_path, kafka_secured, kafka_secured.sasl_bootstrap_servers, security)
+    made = Rotated(tmp_path, kafka_secured, kafka_secured.sasl_bootstrap_servers, security, delivery=delivery)
     with made.running():
         started = made.credentials_at
         secret.change(password=wrong)

@@ -37,8 +37,11 @@ class Rotation:
         source: Callable[[], ports.Source],
         sink: Callable[[], ports.Sink],
         metrics: WorkerMetrics,
+        *,
+        transactional: bool = False,
     ) -> None:
         self._secrets = secrets
+        self._transactional = transactional
         self._source = source
         self._sink = sink
         self._metrics = metrics
@@ -100,7 +103,12 @@ class Rotation:
         sources: Mapping[Feed, ports.Source],
     ) -> None:
         """Put these in the place of the former clients; returns once those have ended."""
-        ends = [box.renew(sink)]
+        if self._transactional:  # two producers of an owner would bar each other: one goes, then one comes
+            await sink.close()
+            await box.reconnect()
+            ends = []
+        else:
+            ends = [box.renew(sink)]
         self._metrics.reconnected("producer")
         for feed, source in sources.items():
             if feed in feeds():

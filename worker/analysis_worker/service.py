@@ -76,7 +76,11 @@ class Worker:
             metrics,
         )
         self.rotation = rotation.Rotation(
-            connector.secrets, connector.source, self.delivery.make_sink, metrics
+            connector.secrets,
+            connector.source,
+            connector.sink,
+            metrics,
+            transactional=self.delivery.ledger is not None,
         )
         self._tasks: list[asyncio.Task[None]] = []
         self._applying = asyncio.Lock()

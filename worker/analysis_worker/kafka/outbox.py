@@ -200,6 +200,12 @@ class Outbox:
             finally:
                 self._free.set()
 
+    async def reconnect(self) -> None:
+        """Leave the producer in use once nothing is under way: the next use makes another."""
+        with contextlib.suppress(ports.KafkaUnavailable):  # then there is none to leave
+            async with self.held() as sink:
+                await self._give_up(sink)
+
     @contextlib.contextmanager
     def _under_way(self) -> Iterator[None]:
         self._moving += 1
