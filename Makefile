@@ -2,7 +2,7 @@
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test e2e dashboards cluster check bench bench-operator
+.PHONY: help setup demo test e2e dashboards cluster check bench soak bench-operator
 
 help: ## show what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ check: setup ## lint, format, types, and which package may import which
 bench: setup ## measure against the raw client and the peers; writes build/bench.json
 	.venv/bin/python -m pip install --disable-pip-version-check -e '.[worker,bench]'
 	.venv/bin/python -m bench.run $(ARGS)
+
+soak: setup ## 200 kills in each delivery, a zombie, an hour of load; writes build/soak.json (1.5 h)
+	.venv/bin/python -m bench.soak $(ARGS)
 
 bench-operator: setup ## measure the operator on 1,000 modules; writes build/operator-bench.json
 	.venv/bin/python -m bench.operator_fleet $(ARGS)

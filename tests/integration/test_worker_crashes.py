@@ -1,67 +1,22 @@
 """What a killed worker and a killed broker cost: nothing but duplicates that can be known."""
 
-import random
-import threading
 from pathlib import Path
 
-from tests.infrastructure import kafka_tools, numbered_stream, waiting
+from tests.infrastructure import kafka_tools, kills, numbered_stream, waiting
 from tests.infrastructure.kafka_cluster import KafkaCluster, KafkaEndpoint
 from tests.infrastructure.worker_process import WorkerProcess
 
 RECORDS = 20_000
 STATIONS = 50
-KILLS = 10
-SLICE = 250
+KILLS = 20
 
 
-class Producing(threading.Thread):
-    """Writes records slice by slice, as fast as `gate` lets it."""
-
-    def __init__(self, stream: numbered_stream.NumberedStream, sent: list[object]) -> None:
-        super().__init__(daemon=True)
-        self.allowed = threading.Semaphore(0)
-        self._stream = stream
-        self._sent = sent
-
-    def run(self) -> None:
-        for begin in range(0, len(self._sent), SLICE):
-            self.allowed.acquire()
-            kafka_tools.produce_all(
-                self._stream.bootstrap, self._stream.topic, self._sent[begin : begin + SLICE]
-            )
-
-
-def test_a_worker_killed_ten_times_loses_no_record_and_marks_every_duplicate(
+def test_a_worker_killed_twenty_times_loses_no_record_and_marks_every_duplicate(
     kafka: KafkaEndpoint, tmp_path: Path
 ) -> None:
     stream = numbered_stream.make(kafka.bootstrap_servers, "kills")
     sent = list(numbered_stream.records(RECORDS, STATIONS))
-    chance = random.Random(20_000)
-    kill_at = sorted(chance.sample(range(1_000, RECORDS - 1_000), KILLS))
-    producing = Producing(stream, sent)
-    producing.start()
-    released = 0
-    with WorkerProcess(tmp_path).with_spec(stream.spec()) as worker:
-        worker.start().wait_until_running()
-        for target in [*kill_at, RECORDS]:
-            while released * SLICE < min(RECORDS, target + SLICE):
-                producing.allowed.release()
-                released += 1
-            waiting.until(
-                lambda target=target: stream.output_count() >= target,
-                what=f"{target} outputs",
-                timeout_seconds=90,
-            )
-            if target < RECORDS:
-                worker.kill()
-                worker.start()
-        producing.join()
-        waiting.until(
-            lambda: not numbered_stream.examine(stream.outputs(), sent).lost,
-            what="every record has its output",
-            timeout_seconds=90,
-        )
-        worker.stop()
+    kills.run_killed(stream, sent, KILLS, tmp_path)
     found = numbered_stream.examine(stream.outputs(), sent)
     assert found.lost == []
     assert found.doubled_unmarked == 0
@@ -73,11 +28,11 @@ def test_a_broker_of_three_killed_in_mid_stream_loses_no_record(
 ) -> None:
     stream = numbered_stream.make(kafka_trio.bootstrap_servers, "broker-loss", replication=3)
     sent = list(numbered_stream.records(RECORDS, STATIONS, seed=2))
-    producing = Producing(stream, sent)
+    producing = kills.Producing(stream, sent)
     producing.start()
     with WorkerProcess(tmp_path).with_spec(stream.spec()) as worker:
         worker.start().wait_until_running()
-        for begin in range(0, RECORDS, SLICE):
+        for begin in range(0, RECORDS, kills.SLICE):
             producing.allowed.release()
             if begin == RECORDS // 2:
                 waiting.until(

@@ -1,7 +1,6 @@
 """ExactlyOnce on real Kafka: each output is seen once, whoever is killed, frozen or replaced meanwhile."""
 
 import json
-import random
 import signal
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 
 from analysis_module import assignment, names, reading
-from tests.infrastructure import kafka_tools, numbered_stream, waiting
+from tests.infrastructure import kafka_tools, kills, numbered_stream, waiting
 from tests.infrastructure.kafka_cluster import KafkaCluster, KafkaEndpoint
 from tests.infrastructure.numbered_stream import NumberedStream
 from tests.infrastructure.worker_process import WorkerProcess
@@ -18,42 +17,21 @@ from tests.infrastructure.worker_process import WorkerProcess
 RECORDS = 20_000
 STATIONS = 50
 KILLS = 20
-SLICE = 250
 EXACTLY_ONCE = {"delivery": "ExactlyOnce"}
 PATIENCE_SECONDS = 120.0
 
 
-def committed(stream: NumberedStream) -> list[kafka_tools.Record]:
-    """The outputs that a read_committed reader sees."""
-    return kafka_tools.read_all(stream.bootstrap, stream.output_topic, isolation="read_committed")
-
-
 def require_each_once(stream: NumberedStream, sent: list[Any]) -> None:
     """Every record has one output, of the right window; nothing comes any more for a while."""
-    found = numbered_stream.examine(committed(stream), sent)
+    found = numbered_stream.examine(stream.outputs(), sent)
     assert found.lost == []
     assert (found.doubled, found.doubled_unmarked) == (0, 0)
     assert found.wrong_windows == []
     assert found.out_of_order == []
 
 
-def until_all_are_answered(stream: NumberedStream, sent: list[Any]) -> None:
-    waiting.until(
-        lambda: len(committed(stream)) >= len(sent),
-        what="every record has its output",
-        timeout_seconds=PATIENCE_SECONDS,
-    )
-
-
 def produce(stream: NumberedStream, records: list[Any]) -> None:
     kafka_tools.produce_all(stream.bootstrap, stream.topic, records)
-
-
-def until_written(stream: NumberedStream, count: int) -> None:
-    """Wait until about so many outputs are written, committed or not."""
-    waiting.until(
-        lambda: stream.output_count() >= count, what=f"{count} outputs", timeout_seconds=PATIENCE_SECONDS
-    )
 
 
 def told(spec: Mapping[str, Any], owner: str, slots: range, epoch: int = 1) -> str:
@@ -65,21 +43,7 @@ def test_killed_twenty_times_under_load_each_output_is_seen_once(
 ) -> None:
     stream = numbered_stream.make(kafka.bootstrap_servers, "once-kills")
     sent = list(numbered_stream.records(RECORDS, STATIONS))
-    chance = random.Random(20)
-    kill_at = sorted(chance.sample(range(500, RECORDS - 500), KILLS))
-    produced = 0
-    with WorkerProcess(tmp_path).with_spec(stream.spec(**EXACTLY_ONCE)) as worker:
-        worker.start()
-        for target in kill_at:
-            while produced < min(RECORDS, target + SLICE):
-                produce(stream, sent[produced : produced + SLICE])
-                produced += SLICE
-            until_written(stream, target)
-            worker.kill()
-            worker.start()
-        produce(stream, sent[produced:])
-        until_all_are_answered(stream, sent)
-        worker.stop()
+    kills.run_killed(stream, sent, KILLS, tmp_path, **EXACTLY_ONCE)
     require_each_once(stream, sent)
 
 
@@ -95,15 +59,15 @@ def test_a_worker_frozen_replaced_and_woken_writes_nothing_more_and_ends(
     ):
         first.start().wait_until_running()
         produce(stream, sent[:2_000])
-        until_written(stream, 1_000)
+        kills.until_written(stream, 1_000)
         first.signal(signal.SIGSTOP)
         produce(stream, sent[2_000:4_000])
         second.start()
-        until_all_are_answered(stream, sent[:4_000])
+        kills.until_answered(stream, sent[:4_000])
         first.signal(signal.SIGCONT)
         produce(stream, sent[4_000:])
         waiting.until(lambda: not first.is_running, what="the zombie ends", timeout_seconds=60)
-        until_all_are_answered(stream, sent)
+        kills.until_answered(stream, sent)
         second.stop()
     assert "another process" in first.log()
     require_each_once(stream, sent)
@@ -121,7 +85,7 @@ def test_slots_of_a_frozen_owner_are_taken_over_and_it_writes_nothing_for_them_w
     ):
         a.start().wait_until_running()
         produce(stream, sent[:2_000])
-        until_written(stream, 1_000)
+        kills.until_written(stream, 1_000)
         a.signal(signal.SIGSTOP)
         produce(stream, sent[2_000:4_000])
         a.replace(told(spec, "a", range(32), 2))
@@ -131,7 +95,7 @@ def test_slots_of_a_frozen_owner_are_taken_over_and_it_writes_nothing_for_them_w
         a.kill()
         a.start().wait_until_running()
         produce(stream, sent[4_000:])
-        until_all_are_answered(stream, sent)
+        kills.until_answered(stream, sent)
         a.stop()
         b.stop()
     require_each_once(stream, sent)
@@ -155,7 +119,7 @@ def test_slots_that_change_hands_in_order_are_answered_once(kafka: KafkaEndpoint
             if begin == 5_000:
                 b.replace(told(spec, "b", range(40, 64), 3))
                 a.replace(told(spec, "a", range(40), 3))
-        until_all_are_answered(stream, sent)
+        kills.until_answered(stream, sent)
         a.stop()
         b.stop()
     require_each_once(stream, sent)
@@ -171,9 +135,9 @@ def test_a_broker_of_three_killed_in_mid_stream_doubles_nothing(
         for begin in range(0, len(sent), 500):
             produce(stream, sent[begin : begin + 500])
             if begin == 4_000:
-                until_written(stream, 2_000)
+                kills.until_written(stream, 2_000)
                 kafka_trio.kill(1)
-        until_all_are_answered(stream, sent)
+        kills.until_answered(stream, sent)
         kafka_trio.restart(1)
         worker.stop()
     require_each_once(stream, sent)
@@ -194,7 +158,7 @@ def test_slow_callbacks_killed_on_the_way_are_done_again_without_a_double(
         for begin in range(0, len(sent), 1_000):
             before = stream.output_count()
             produce(stream, sent[begin : begin + 1_000])
-            until_written(stream, before + STATIONS // 2)
+            kills.until_written(stream, before + STATIONS // 2)
             worker.kill()
             worker.start().wait_until_running()
         newest = {station: _count(sent, station) for station in {_station(each) for each in sent}}
@@ -202,7 +166,7 @@ def test_slow_callbacks_killed_on_the_way_are_done_again_without_a_double(
             lambda: _newest(stream) == newest, what="the newest of each", timeout_seconds=PATIENCE_SECONDS
         )
         worker.stop()
-    outputs = committed(stream)
+    outputs = stream.outputs()
     ids = [dict(each.headers)[names.HEADER_OUTPUT_ID] for each in outputs]
     assert len(ids) == len(set(ids))
     if policy["policy"] == "EveryRecord":
@@ -219,7 +183,7 @@ def _count(sent: list[Any], station: str) -> int:
 
 def _newest(stream: NumberedStream) -> dict[str, int]:
     newest: dict[str, int] = {}
-    for output in committed(stream):
+    for output in stream.outputs():
         envelope = json.loads(output.value or b"")
         newest[envelope["stationId"]] = max(
             newest.get(envelope["stationId"], 0), envelope["output"]["number"]

@@ -89,7 +89,7 @@ class TestRatios:
 
 
 class TestSummary:
-    def test_it_holds_the_five_figures_and_the_raw_rounds(self) -> None:
+    def test_it_holds_each_goals_figure_and_the_raw_rounds(self) -> None:
         rounds = [a_round(subject.name, 1.0) for subject in plan.SUBJECTS]
 
         found = figures.summary(
@@ -100,6 +100,7 @@ class TestSummary:
             "ingest_vs_ceiling": 1.0,
             "output_vs_quix": 1.0,
             "ingest_vs_best_peer": 1.0,
+            "eos_vs_alo": 1.0,
             "window_cost_ratio": 1.1,
             "bytes_per_record": 9.0,
         }

@@ -36,7 +36,7 @@ class Report:
 
     def refresh(self) -> None:
         """Gather the status now; on the worker's loop only."""
-        self._status = self._gather()
+        self._status = dataclasses.replace(self._gather(), loop_tasks=len(asyncio.all_tasks()))
 
     def status(self) -> statuses.WorkerStatus:
         """The status last gathered."""

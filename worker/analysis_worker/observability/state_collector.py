@@ -94,6 +94,7 @@ _READINGS: Mapping[metric.Description, Reading] = {
     metric.STATE: _states,
     metric.MAIN_LOOP_ALIVE: _field("main_loop_alive"),
     metric.EVENT_LOOP_LAG: _age("loop_lag_seconds"),
+    metric.LOOP_TASKS: _field("loop_tasks"),
     metric.LAST_POLL_AGE: _age("last_poll_age_seconds"),
     metric.CONSUMER_CONNECTED: _field("consumer_connected"),
     metric.PRODUCER_CONNECTED: _field("producer_connected"),

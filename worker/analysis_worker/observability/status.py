@@ -99,6 +99,7 @@ class WorkerStatus:
     restoring_slots: tuple[int, ...] = ()
     main_loop_alive: bool = False
     loop_lag_seconds: float | None = None
+    loop_tasks: int = 0
     consumer_connected: bool = False
     producer_connected: bool = False
     last_poll_age_seconds: float | None = None

@@ -24,6 +24,7 @@ def a_worker(**changes: Any) -> statuses.WorkerStatus:
         slots=(0, 1, 2),
         main_loop_alive=True,
         loop_lag_seconds=0.01,
+        loop_tasks=9,
         consumer_connected=True,
         producer_connected=True,
         last_poll_age_seconds=0.2,

@@ -41,6 +41,7 @@ data_analysis_worker_info info module owner
 data_analysis_state gauge state
 data_analysis_main_loop_alive gauge
 data_analysis_event_loop_lag_seconds gauge
+data_analysis_loop_tasks gauge
 data_analysis_last_poll_age_seconds gauge
 data_analysis_consumer_connected gauge
 data_analysis_producer_connected gauge

@@ -34,6 +34,7 @@ def a_registry(source: Source, now: float = NOW + 1) -> prometheus_client.Collec
         ("state", {"state": "failed"}, 0),
         ("main_loop_alive", {}, 1),
         ("event_loop_lag_seconds", {}, 1.01),
+        ("loop_tasks", {}, 9.0),
         ("last_poll_age_seconds", {}, 1.2),
         ("consumer_connected", {}, 1),
         ("producer_connected", {}, 1),
