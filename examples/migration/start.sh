@@ -9,7 +9,9 @@
 # script's: 0 after an orderly stop, 1 when it cannot go on and is to be started again.
 set -eu
 cd "$(dirname "$0")"
+set +u # the activate of Python 3.12 reads a variable that need not be set
 . ./venv/bin/activate
+set -u
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
 export DATA_ANALYSIS_LOG="${DATA_ANALYSIS_LOG:-$PWD/data_analysis.log}"
 exec python "${1:-sync_main.py}"

@@ -197,6 +197,17 @@ def test_a_worker_that_reads_while_its_progress_topic_takes_no_writes_is_told_un
         prometheus.until_quiet("AnalysisWorkerCommitsOld")
 
 
+def test_one_callback_that_never_ends_is_told_by_the_progress_of_its_slot_while_others_go_on(
+    prometheus: Watched, kafka: KafkaEndpoint, scenes: Scenes
+) -> None:
+    one = 'if station_id == "S1":\n        time.sleep(3600)'
+    source = WAITING.format(seconds=3600).replace("time.sleep(3600)", one)
+    scene = scenes("stuck", kafka.bootstrap_servers, callback={"source": source, "timeoutSeconds": 3600})
+    prometheus.until_quiet("AnalysisWorkerCommitsOld")
+    with scene.steadily():
+        scene.until_firing("AnalysisWorkerCommitsOld", pod=scene.pod)
+
+
 def test_records_that_kafka_deleted_before_the_worker_read_them_are_told_by_topic(
     prometheus: Watched, kafka: KafkaEndpoint, scenes: Scenes
 ) -> None:

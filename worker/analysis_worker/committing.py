@@ -23,9 +23,10 @@ class Committer:
 
     def __init__(self, engine: Engine, writer: progress_writing.ProgressWriter, *, owner: str) -> None:
         self.epoch = 0
-        self.committed_at: float | None = None  # when all that was done was last known to be in Kafka
+        self.committed_at: float | None = None  # when the slot that is furthest behind last got further
         self.commits = 0
         self._engine = engine
+        self._moved_at: dict[int, float] = {}
         self._writer = writer
         self._writing = asyncio.Lock()
         self._owner = owner
@@ -44,26 +45,31 @@ class Committer:
         feeds = list(feeds)
         incomplete = {slot for feed in feeds if feed.restoring for slot in feed.reader.slots}
         feeds = [feed for feed in feeds if not feed.restoring]
-        is_further = False
+        moving: dict[int, bool] = {}
 
         def due() -> list[progress_log.SlotProgress]:
-            nonlocal is_further
             places = {slot: own for slot, own in _places(feeds).items() if slot not in incomplete}
             places |= self._leaving
             if time.monotonic() - self._floors_at > _FLOOR_SECONDS or not self._floors_known(places):
                 self.refresh_floors(feeds)
             entries = [self._progress(slot, own) for slot, own in places.items()]
-            entries = [entry for entry in entries if not _is_same(entry, self._written.get(entry.slot))]
-            is_further = any(self._has_moved(entry) for entry in entries)
-            return entries
+            moving.update({entry.slot: not entry.ahead or self._has_moved(entry) for entry in entries})
+            return [entry for entry in entries if not _is_same(entry, self._written.get(entry.slot))]
 
         await self._write(due)
         for feed in feeds:
             if not feed.closed:  # else it has ended meanwhile, and what it brought is another's
                 await self._commit_group(feed)
-        if is_further or not any(part.progress.outstanding for feed in feeds for part in feed.parts.values()):
-            self.committed_at = time.time()
+        self._note_age(moving)
         self.commits += 1
+
+    def _note_age(self, moving: Mapping[int, bool]) -> None:
+        """Slots that got further, or have nothing under way, are as new as can be."""
+        now = time.time()
+        self._moved_at = {
+            slot: now if moves else self._moved_at.get(slot, now) for slot, moves in moving.items()
+        }
+        self.committed_at = min(self._moved_at.values(), default=now)
 
     def _has_moved(self, entry: progress_log.SlotProgress) -> bool:
         before = self._written.get(entry.slot)

@@ -1,7 +1,8 @@
 """The work queue: each module at most once in it, never two passes for one module at a time.
 
 An ask for a module that is being worked on is kept until that pass is over; a pass that failed comes back
-with growing pauses of its own, so that one bad resource delays no other.
+with growing pauses of its own, so that one bad resource delays no other. A pause grows only if it has passed:
+passes that edits ask for meanwhile find out nothing new of what is in the way.
 """
 
 import asyncio
@@ -26,6 +27,7 @@ class Queue:
         self._asked_at: dict[Key, float] = {}
         self._working: set[Key] = set()
         self._failures: dict[Key, int] = {}
+        self._again_at: dict[Key, float] = {}  # when the pause of one that failed is over
         self._later: list[tuple[float, Key]] = []
         self._due: dict[Key, float] = {}
         self._wake = asyncio.Event()
@@ -74,12 +76,10 @@ class Queue:
         """End a pass; the seconds until the next one if that is known already."""
         self._working.discard(key)
         if failed:
-            failures = self._failures[key] = self._failures.get(key, 0) + 1
-            again_after = max(
-                again_after or 0.0, min(_FIRST_PAUSE * 2.0 ** min(failures - 1, 16), _LONGEST_PAUSE)
-            )
+            again_after = max(again_after or 0.0, self._pause_after_failure(key))
         else:
             self._failures.pop(key, None)
+            self._again_at.pop(key, None)
         if key in self._asked_at:  # asked for while it was worked on
             if failed:
                 del self._asked_at[key]
@@ -90,6 +90,16 @@ class Queue:
         if again_after is not None:
             self.add_after(key, again_after)
         return again_after
+
+    def _pause_after_failure(self, key: Key) -> float:
+        now = self._clock()
+        left = self._again_at.get(key, now) - now
+        if left > _EARLY:
+            return left
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        pause = min(_FIRST_PAUSE * 2.0 ** min(failures - 1, 16), _LONGEST_PAUSE)
+        self._again_at[key] = now + pause
+        return pause
 
     def _promote(self) -> None:
         """Move what has become due to the ready ones."""

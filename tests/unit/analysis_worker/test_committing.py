@@ -101,6 +101,27 @@ async def test_the_last_commit_stays_old_while_nothing_of_what_is_under_way_gets
         assert made.committer.committed_at > second, "nothing is outstanding"
 
 
+async def test_slots_with_nothing_under_way_make_a_stuck_one_no_newer() -> None:
+    gate = threading.Event()
+
+    def waiting(station_id: str, module_input: Mapping[str, Any]) -> int:
+        gate.wait(10.0)
+        return 1
+
+    async with committed(a_stream(3, station_of(1)), slots=[1, 2, 3], callback=waiting) as made:
+        await made.fed.live()
+        await made.commit()
+        first = made.committer.committed_at
+        add(made.fed.cluster, 1, "of no slot here")
+        await made.fed.feed.step()
+        await made.commit()
+        assert made.committer.committed_at == first
+        gate.set()
+        await made.fed.caught_up()
+        await made.commit()
+        assert made.committer.committed_at != first
+
+
 async def test_nothing_passes_an_output_that_is_not_acknowledged() -> None:
     station = station_of(1)
     async with committed(a_stream(3, station), slots=[1, 2]) as made:

@@ -134,7 +134,7 @@ TRANSACTIONS = _counter(
 )
 COMMIT_AGE = _gauge(
     "commit_age_seconds",
-    "Time since a commit last got further, or found nothing outstanding.",
+    "Time since the slot furthest behind last got further, or had nothing under way.",
     unit="seconds",
 )
 

@@ -37,7 +37,7 @@ class Notifier:
         self._address = _address(environment.get("NOTIFY_SOCKET", ""))
         watchdog = _watchdog_seconds(environment)
         self._beats = watchdog is not None
-        self.interval_seconds = _STATUS_SECONDS if watchdog is None else watchdog / 2
+        self.interval_seconds = _STATUS_SECONDS if watchdog is None else min(_STATUS_SECONDS, watchdog / 2)
         self._owed: list[str] = []
         self._wake = threading.Event()
         self._closed = False

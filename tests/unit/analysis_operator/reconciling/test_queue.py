@@ -205,8 +205,25 @@ class TestBackOff:
         self, loop: VirtualLoop, queue: Queue
     ) -> None:
         for _ in range(2000):
+            loop.advance(120)
             queue.done(A, failed=True)
+        loop.advance(120)
         assert queue.done(A, failed=True) == 120
+
+    def test_passes_that_edits_ask_for_during_a_pause_do_not_lengthen_it(
+        self, loop: VirtualLoop, queue: Queue
+    ) -> None:
+        queue.add(A)
+        assert [self.fail(loop, queue) for _ in range(3)] == [0.5, 1, 2]
+        assert got(loop, queue) == A
+        assert queue.done(A, failed=True) == 4
+        for left in (3, 2, 1):
+            loop.advance(1)
+            queue.add(A)
+            assert got(loop, queue) == A
+            assert queue.done(A, failed=True) == left
+        loop.advance(1)
+        assert self.fail(loop, queue) == 8
 
     def test_asked_for_while_it_failed_it_waits_for_its_pause(self, loop: VirtualLoop, queue: Queue) -> None:
         queue.add(A)

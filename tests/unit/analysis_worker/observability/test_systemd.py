@@ -78,7 +78,7 @@ def test_what_is_said_last_is_heard_before_the_end(abstract: notified.NotifySock
 
 
 def test_a_watchdog_is_given_a_beat_at_half_of_its_time(abstract: notified.NotifySocket) -> None:
-    assert systemd.Notifier(Workers(), abstract.environment(30)).interval_seconds == 15
+    assert systemd.Notifier(Workers(), abstract.environment(4)).interval_seconds == 2
     with systemd.Notifier(Workers(), abstract.environment(BEATS)):
         abstract.until("WATCHDOG=1")
         began = time.monotonic()
