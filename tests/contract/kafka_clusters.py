@@ -28,6 +28,9 @@ class Cluster(Protocol):
     def sink(self) -> ports.Sink:
         """A producer."""
 
+    def transactional_sink(self, transactional_id: str) -> ports.TransactionalSink:
+        """A producer of a transactional id."""
+
     def topics(self) -> ports.Topics:
         """What makes topics."""
 
@@ -87,6 +90,9 @@ class InMemory:
     def sink(self) -> ports.Sink:
         return self.fake.sink()
 
+    def transactional_sink(self, transactional_id: str) -> ports.TransactionalSink:
+        return self.fake.transactional_sink(transactional_id)
+
     def topics(self) -> ports.Topics:
         return self.fake.topic_creation()
 
@@ -136,6 +142,9 @@ class Brokers:
 
     def sink(self) -> ports.Sink:
         return clients.KafkaSink(self._connection())
+
+    def transactional_sink(self, transactional_id: str) -> ports.TransactionalSink:
+        return clients.TransactionalKafkaSink(self._connection(), transactional_id)
 
     def topics(self) -> ports.Topics:
         return clients.KafkaTopics(self._connection())

@@ -212,6 +212,7 @@ class FakeTransactionalSink(FakeSink):
         self._barred = False
         self._touched: dict[int, Log] = {}
         self._records: list[tuple[Log, FakeRecord]] = []
+        self._gaps: set[tuple[str, int]] = set()
 
     async def start(self) -> None:
         """Connect; the one before of this id is barred, and what it has open given up."""
@@ -230,6 +231,16 @@ class FakeTransactionalSink(FakeSink):
         """Give up what is open."""
         await super().close()
         self._end(keep=False)
+
+    async def send(self, topic: str, partition: int, messages: Sequence[ports.Message]) -> int:
+        """One batch; a refused one leaves a gap in the sequence, and the partition takes no more by this."""
+        if (topic, partition) in self._gaps:
+            raise ports.KafkaUnavailable(f"{topic}/{partition}: out of sequence")
+        try:
+            return await super().send(topic, partition, messages)
+        except ports.KafkaRefused:
+            self._gaps.add((topic, partition))
+            raise
 
     async def commit(self) -> None:
         """What was sent can be read."""
@@ -260,7 +271,7 @@ class FakeTransactionalSink(FakeSink):
 
     async def _reached(self, operation: Operation) -> Fault | None:
         fault = await super()._reached(operation)
-        if self._barred:
+        if self._barred and operation != "sink.partitions":
             raise ports.KafkaUnavailable("another producer of this transactional id has started")
         return fault
 

@@ -4,8 +4,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from analysis_module.spec import AutoOffsetReset
+from analysis_worker.engine import progress
 from analysis_worker.engine.records import TopicPartition
-from analysis_worker.kafka.progress_log import SlotProgress
+from analysis_worker.kafka.progress_log import Ahead, SlotProgress
 from analysis_worker.observability.metrics import WorkerMetrics
 from analysis_worker.starting import Start
 
@@ -84,3 +85,47 @@ def test_what_is_skipped_or_read_anew_is_counted_and_told(
     assert (registry.get_sample_value(name, {"topic": "POWER"}) or 0) == skipped
     assert told in caplog.text
     assert bool(caplog.text) == bool(told)
+
+
+# -- what is done beyond the first offset that is not
+
+
+def ahead(offset: int, reached: int, behind: dict[str, int]) -> SlotProgress:
+    return SlotProgress(1, "owner", 0, {PLACE: offset}, {}, ahead={PLACE: Ahead(reached, behind)})
+
+
+def test_what_is_done_ahead_counts_as_done_but_for_the_stations_that_are_behind() -> None:
+    held = {1: ahead(50, 80, {"S1": 50, "S2": 70}), 2: a_progress(60)}
+    done = a_start().done(held, {1: 50, 2: 60, 3: 10})
+    assert done == progress.Done({1: 80, 2: 60, 3: 10}, {1: {"S1": 50, "S2": 70}})
+
+
+@pytest.mark.parametrize("reached", [50, 100])
+def test_ahead_counts_as_far_as_the_partition_reaches(reached: int) -> None:
+    assert a_start().done({1: ahead(50, reached, {})}, {1: 50}).before == {1: reached}
+
+
+def test_ahead_does_not_count_where_the_topic_ends_before_it() -> None:
+    """It was made anew: whatever it has is new."""
+    assert a_start().done({1: ahead(50, 101, {"S1": 50})}, {1: 50}) == progress.Done({1: 50}, {})
+
+
+def test_ahead_does_not_count_where_the_topic_begins_after_it() -> None:
+    """All that was done is trimmed away, and more: what is there is new."""
+    held = {1: ahead(3, 8, {"S1": 3})}
+    resume = a_start().within(a_start().resume(held[1]))
+    assert a_start().done(held, {1: resume}) == progress.Done({1: 10}, {})
+
+
+def test_ahead_counts_for_what_is_left_of_it_where_the_topic_begins_within_it() -> None:
+    held = {1: ahead(3, 20, {"S1": 3, "S2": 15})}
+    done = a_start().done(held, {1: a_start().within(3)})
+    assert done == progress.Done({1: 20}, {1: {"S1": 3, "S2": 15}})
+    assert not done.has(1, 10, "S1")
+    assert done.has(1, 10, "S3")
+
+
+def test_ahead_in_another_partition_says_nothing_of_this_one() -> None:
+    elsewhere = {TopicPartition("OTHER", 0): Ahead(90, {})}
+    held = SlotProgress(1, "owner", 0, {PLACE: 50}, {}, ahead=elsewhere)
+    assert a_start().done({1: held}, {1: 50}) == progress.Done({1: 50}, {})

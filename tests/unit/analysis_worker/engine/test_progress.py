@@ -68,3 +68,90 @@ def test_offsets_begun_out_of_order_can_be_put_in_order() -> None:
         pending.begin(offset)
     pending.reorder()
     assert list(pending) == [3, 5, 8]
+
+
+# -- whose outputs an offset waits for
+
+
+def test_an_offset_waits_for_each_station_that_its_record_asked() -> None:
+    pending = progress.Pending()
+    for whose in ("S1", "S2", "S1"):
+        pending.begin(4, whose)
+    pending.done(4, "S1")
+    pending.done(4, "S2")
+    assert (list(pending), pending.behind()) == ([4], {"S1": 4})
+    pending.done(4, "S1")
+    assert (pending, pending.behind()) == ({}, {})
+
+
+def test_the_same_station_twice_is_done_with_its_second_output() -> None:
+    pending = progress.Pending()
+    pending.begin(4, "S1")
+    pending.begin(4, "S1")
+    pending.done(4, "S1")
+    assert pending.behind() == {"S1": 4}
+    pending.done(4, "S1")
+    assert pending == {}
+
+
+def test_behind_tells_of_each_station_the_first_offset_that_is_not_done() -> None:
+    pending = progress.Pending()
+    for offset, whose in ((3, "S1"), (3, "S2"), (5, "S2"), (6, "S1"), (7, progress.NOBODY), (8, "S3")):
+        pending.begin(offset, whose)
+    assert pending.behind() == {"S1": 3, "S2": 3, progress.NOBODY: 7, "S3": 8}
+    pending.done(3, "S2")
+    pending.done(8, "S3")
+    assert pending.behind() == {"S1": 3, "S2": 5, progress.NOBODY: 7}
+
+
+def test_behind_tells_the_first_offset_though_it_was_begun_out_of_order() -> None:
+    pending = progress.Pending()
+    for offset in (8, 3, 5):
+        pending.begin(offset, "S1")
+    pending.reorder()
+    assert pending.behind() == {"S1": 3}
+
+
+# -- what was done before a restart
+
+
+DONE = progress.Done({0: 10, 1: 20}, {0: {"S1": 4, progress.NOBODY: 7}})
+
+
+@pytest.mark.parametrize(
+    ("slot", "offset", "whose", "has"),
+    [
+        (0, 3, "S1", True),
+        (0, 4, "S1", False),
+        (0, 9, "S1", False),
+        (0, 9, "S2", True),
+        (0, 10, "S2", False),
+        (0, 6, progress.NOBODY, True),
+        (0, 7, progress.NOBODY, False),
+        (1, 19, "S1", True),
+        (1, 20, "S1", False),
+        (2, 0, "S1", False),
+    ],
+)
+def test_all_before_an_offset_is_done_but_for_the_stations_that_are_behind(
+    slot: int, offset: int, whose: str, has: bool
+) -> None:
+    assert DONE.has(slot, offset, whose) is has
+
+
+def test_the_first_that_is_left_is_the_lowest_of_what_is_not_done() -> None:
+    assert DONE.first_left() == 4
+    assert progress.Done({0: 10, 1: 20}, {1: {"S2": 15}}).first_left() == 10
+    assert progress.Done().first_left() == 0
+
+
+def test_beyond_a_position_only_slots_count_that_are_further() -> None:
+    assert DONE.beyond(9) == DONE
+    assert DONE.beyond(10) == progress.Done({1: 20}, {})
+    assert DONE.beyond(20) == progress.Done()
+
+
+def test_slots_that_are_forgotten_have_nothing_done() -> None:
+    made = progress.Done(dict(DONE.before), dict(DONE.behind))
+    made.forget([0, 5])
+    assert made == progress.Done({1: 20}, {})

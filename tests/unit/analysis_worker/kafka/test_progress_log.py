@@ -4,7 +4,7 @@ import pytest
 
 from analysis_worker.engine.records import TopicPartition
 from analysis_worker.kafka import outbox, ports, progress_log
-from analysis_worker.kafka.progress_log import SlotProgress
+from analysis_worker.kafka.progress_log import Ahead, SlotProgress
 from tests.builders import a_record
 from tests.fakes.kafka import FakeKafka
 
@@ -43,6 +43,40 @@ def test_a_record_of_progress_reads_back_as_it_was(progress: SlotProgress) -> No
     message = progress.message(TOPIC)
     record = a_record(message.value, key=message.key)
     assert progress_log.read_progress(record) == progress
+
+
+@pytest.mark.parametrize(
+    "ahead",
+    [
+        {PLACE: Ahead(20, {"S1": 10, "": 12})},
+        {PLACE: Ahead(2**40, {}), OTHER: Ahead(2**41, {"站": 2**40, "S/2": 3})},
+    ],
+)
+def test_what_is_done_ahead_and_by_which_transaction_reads_back_as_it_was(
+    ahead: dict[TopicPartition, Ahead],
+) -> None:
+    given = a_progress(ahead=ahead, process="3f2a", number=41)
+    message = given.message(TOPIC)
+    assert progress_log.read_progress(a_record(message.value, key=message.key)) == given
+
+
+def test_a_record_from_before_there_was_such_a_thing_has_nothing_ahead_and_no_process() -> None:
+    old = b'{"owner": "a", "epoch": 3, "released": false, "offsets": {"POWER": {"0": 5}}, "floors": {}}'
+    read = progress_log.read_progress(a_record(old, key=b"7"))
+    assert read == SlotProgress(7, "a", 3, {PLACE: 5}, {})
+    assert (read.ahead, read.process, read.number) == ({}, "", 0)
+    assert read.message(TOPIC).value == old.replace(b": ", b":").replace(b", ", b","), "and is written so"
+
+
+@pytest.mark.parametrize(
+    "ahead", [b"5", b"[[1]]", b'[["POWER", "x", 1, {}]]', b'[["POWER", 0, 1, 7]]', b'{"POWER": 1}']
+)
+def test_a_record_that_is_unreadable_ahead_is_passed_over(
+    ahead: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    value = b'{"owner": "a", "epoch": 1, "released": false, "offsets": {}, "floors": {}, "ahead": %s}' % ahead
+    assert progress_log.read_progress(a_record(value, offset=99, key=b"1")) is None
+    assert "offset 99" in caplog.text
 
 
 def test_the_key_of_a_record_is_the_slot_so_that_compaction_keeps_the_newest_of_each() -> None:
