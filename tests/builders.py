@@ -21,6 +21,7 @@ from analysis_worker.engine import (
     windows,
 )
 from analysis_worker.engine.records import TopicPartition
+from analysis_worker.engine.taken import Taken
 
 NOW = 1_762_480_000.0
 """Seconds since the epoch: when things happen in tests that do not care."""
@@ -143,7 +144,7 @@ class HandDriven:
             self.parts[place].caught_up = True
         return self.parts[place]
 
-    def take(self, topic: str, *values: Any, at: float = NOW, partition: int = 0) -> intake.Taken:
+    def take(self, topic: str, *values: Any, at: float = NOW, partition: int = 0) -> Taken:
         """Take records of these values, written and read at the same time."""
         part = self.part(topic, partition)
         first = part.progress.position

@@ -16,13 +16,20 @@ from tests.builders import a_record
 
 SLOT = 3
 PLACE = TopicPartition("POWER", 0)
-STATIONS = ("S1", "S2", "S3", progress.NOBODY)
+NOBODY = "nobody"
+"""Stands for dead letters and strays, which end in any order."""
+STATIONS = ("S1", "S2", "S3", NOBODY)
 Call = tuple[str, int]
 
 offsets_of_calls = st.lists(st.lists(st.sampled_from(STATIONS), max_size=4, unique=True), max_size=25)
 """Of each offset, whose outputs its record asks for."""
 steps = st.lists(st.sampled_from(("take", "commit", *STATIONS)), max_size=80)
 """What happens: the next record is taken, progress is committed, or a station's next output is done."""
+
+
+def station_of(whose: str) -> str | None:
+    """The station, if it is one."""
+    return None if whose == NOBODY else whose
 
 
 @dataclasses.dataclass
@@ -54,16 +61,16 @@ class Life:
         if offset == len(self.records):
             return
         for whose in self.records[offset]:
-            if not self.done.has(SLOT, offset, whose):
-                self.slot.pending[SLOT].begin(offset, whose)
+            if not self.done.has(SLOT, offset, station_of(whose)):
+                self.slot.pending[SLOT].begin(offset, station_of(whose))
                 self.waiting[whose].append(offset)
         self.slot.position += 1
         self.done = self.done.beyond(self.slot.position)
 
     def answer(self, whose: str) -> None:
         if self.waiting[whose]:
-            offset = self.waiting[whose].pop(0)
-            self.slot.pending[SLOT].done(offset, whose)
+            offset = self.waiting[whose].pop(-1 if whose == NOBODY else 0)
+            self.slot.pending[SLOT].done(offset, station_of(whose))
             self.written.append((whose, offset))
 
     def commit(self) -> None:
@@ -141,7 +148,8 @@ def test_what_is_ahead_is_told_as_briefly_as_it_can_be(records: list[list[str]],
     life.commit()
     assert life.kept is not None
     value = json.loads(life.kept.message("progress").value or b"")
-    waiting = {whose: offsets[0] for whose, offsets in life.waiting.items() if offsets}
+    waiting = {whose: offsets[0] for whose, offsets in life.waiting.items() if offsets and whose != NOBODY}
+    waiting |= {progress.nobodys(offset): offset for offset in life.waiting[NOBODY]}
     assert ("ahead" in value) == bool(waiting)
     if waiting:
         assert value["ahead"] == [["POWER", 0, life.slot.position, waiting]]

@@ -85,8 +85,10 @@ class Claims:
         try:
             await self._reached(source.start)
             while True:
-                newest = await self._reached(functools.partial(self._load, source))
-                busy = [newest[slot] for slot in wanted if slot in newest and claimant.lacks(newest[slot])]
+                # What is open and stuck may be what has to be barred: it is not waited for before that.
+                newest, busy = await self._look(source, wanted, claimant, settled=False)
+                if not busy and self._transactional is not None:
+                    newest, busy = await self._look(source, wanted, claimant, settled=True)
                 if not busy:
                     break
                 if time.monotonic() < deadline:
@@ -102,18 +104,25 @@ class Claims:
             await source.close()
         return {slot: newest[slot] for slot in wanted if slot in newest}
 
+    async def _look(
+        self, source: ports.Source, wanted: set[int], claimant: Claimant, *, settled: bool
+    ) -> tuple[dict[int, progress_log.SlotProgress], list[progress_log.SlotProgress]]:
+        """The newest progress, and that of the wanted slots which another owner has not let go of."""
+        newest = await self._reached(functools.partial(self._load, source, settled=settled))
+        return newest, [newest[slot] for slot in wanted if slot in newest and claimant.lacks(newest[slot])]
+
     async def newest(self) -> dict[int, progress_log.SlotProgress]:
         """The progress of all slots as it is committed now; raises KafkaUnavailable or KafkaRefused."""
         source = self._make_source()
         try:
             await source.start()
-            return await self._load(source)
+            return await self._load(source, settled=True)
         finally:
             await source.close()
 
-    async def _load(self, source: ports.Source) -> dict[int, progress_log.SlotProgress]:
+    async def _load(self, source: ports.Source, *, settled: bool) -> dict[int, progress_log.SlotProgress]:
         try:
-            return await progress_log.load(source, self._topic, transactional=self._transactional is not None)
+            return await progress_log.load(source, self._topic, transactional=settled)
         except (ports.KafkaUnavailable, ports.KafkaRefused):
             await source.start()  # anew: by now there may be other credentials
             raise
@@ -124,7 +133,7 @@ class Claims:
         sink = self._transactional.sink_of(former)
         await sink.start()
         try:
-            newest = await self._load(source)
+            newest = await self._load(source, settled=True)
             left = [each for each in newest.values() if each.slot in slots and each.owner == former]
             claims = [claimant.claim(each) for each in left if not each.released]
             await transactions.send_keyed(sink, [claim.message(self._topic) for claim in claims])

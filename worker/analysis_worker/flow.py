@@ -16,8 +16,9 @@ from typing import Any, Protocol
 from analysis_module import names
 from analysis_worker.assembling import Assembly
 from analysis_worker.callbacks import breakers, calling, lanes, loading, loop_lanes, succession, thread_lanes
-from analysis_worker.engine import intake, scheduling
+from analysis_worker.engine import scheduling
 from analysis_worker.engine.stations import Station, Trigger
+from analysis_worker.engine.taken import Refused, Stray, Taken
 from analysis_worker.kafka import dead_letters, encoding, outbox, ports
 from analysis_worker.observability.metrics import WorkerMetrics
 
@@ -132,7 +133,7 @@ class Flow:
 
     # -- from the intake ----------------------------------------------------------------------------
 
-    def take(self, taken: intake.Taken, now_ms: int) -> None:
+    def take(self, taken: Taken, now_ms: int) -> None:
         """Start what a batch asks for."""
         for refused in taken.refused:
             self._dead_letter(refused)
@@ -144,7 +145,7 @@ class Flow:
             self._metrics.coalesced(self.scheduler.coalesced - coalesced)
             self._wake_when_due()
 
-    def _dead_letter(self, refused: intake.Refused) -> None:
+    def _dead_letter(self, refused: Refused) -> None:
         module_spec = self.assembly.module_spec
         message = dead_letters.dead_letter(
             self.assembly.wiring.dead_letter_topic, module_spec.module, refused
@@ -160,7 +161,7 @@ class Flow:
         )
         self._box.put(message, lambda: refused.pending.done(refused.record.offset))
 
-    def _pass_on(self, stray: intake.Stray) -> None:
+    def _pass_on(self, stray: Stray) -> None:
         origin = stray.origin
         headers = [
             ("stray-topic", origin.topic.encode()),

@@ -72,10 +72,11 @@ class InTransactions:
     async def write(self, due: Due) -> Entries:
         """Commit what was sent with what is due; again, by another producer, until it succeeds."""
         pause = _FIRST_PAUSE_SECONDS
+        self._ledger.found()  # of a write that was cancelled
         while True:
             try:
                 async with self._box.held() as sink:
-                    return await self._ledger.commit(sink, due())
+                    return self._ledger.found() or await self._ledger.commit(sink, due())
             except ports.KafkaUnavailable as error:
                 log.warning("a transaction is not committed yet: %s", error)
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))

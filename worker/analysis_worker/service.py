@@ -184,6 +184,8 @@ class Worker:
         claimant = self.delivery.claimant(self.assignment)
         held = await self.delivery.claims.take(slots, claimant, self.settings.takeover_after_seconds)
         self.committer.remember(held)
+        if self.delivery.ledger is not None:
+            self.delivery.ledger.start_from({slot: held.get(slot) for slot in slots})
         return held
 
     # -- while running --------------------------------------------------------------------------------

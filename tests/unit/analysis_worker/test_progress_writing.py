@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
@@ -79,6 +80,15 @@ async def test_a_transaction_has_the_outputs_that_are_settled_and_the_progress_t
         (written,) = await writer.write(made.due)
         assert (made.seen(), written.offsets) == ([b"a", b"b"], {PLACE: 2})
         assert await made.newest() == {1: written}
+
+
+async def test_a_release_whose_answer_was_lost_is_not_written_again() -> None:
+    async with transacting() as (made, _, writer):
+        released = dataclasses.replace(a_progress(offset=3), released=True)
+        made.kafka.fail_next(1, "sink.commit", written=True)
+        (written,) = await writer.write(lambda: [released])
+        assert (written.offsets, written.released) == (released.offsets, True)
+        assert len(made.kafka.records(PROGRESS)) == 1
 
 
 async def test_what_is_due_is_asked_once_a_batch_under_way_is_settled() -> None:

@@ -13,6 +13,7 @@ import pytest
 from analysis_module import names
 from analysis_worker import service
 from analysis_worker.engine.records import TopicPartition
+from analysis_worker.kafka import partitioning
 from analysis_worker.settings import Settings
 from tests.fakes.cluster import FakeRecord
 from tests.fakes.faults import Operation
@@ -266,3 +267,59 @@ async def test_a_hand_over_that_a_callback_holds_up_too_long_ends_the_loser_and_
                 serving.send(ALL, 3)
                 await serving.all_out()
     serving.assert_each_once()
+
+
+async def test_a_worker_that_starts_beside_a_live_one_of_its_owner_does_nothing_twice() -> None:
+    serving = Exactly()
+    async with started(serving) as first:
+        serving.send(ALL, 2)
+        await serving.all_out()
+        gate = serving.cluster.hold("source.committed")  # the second has looked how far slots have got
+        second = serving.worker(settings=QUICK)
+        starting = asyncio.create_task(second.start())
+        await until(lambda: serving.cluster.calls["source.committed"] == 2, "it is about to begin")
+        serving.send(ALL, 2)
+        await serving.all_out()  # by the first, which has barred the second in turn
+        gate.set()
+        await until(lambda: second.delivery.ledger.superseded.is_set(), "it finds out")  # type: ignore[union-attr]
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        await second.stop()
+        serving.send(ALL, 2)
+        await serving.all_out()
+        assert first.failure is None
+    serving.assert_each_once()
+
+
+async def test_dead_letters_of_a_topic_of_several_partitions_are_seen_once_over_crashes() -> None:
+    serving = Exactly(partitions=1)
+    serving.cluster.create_topic(DEAD_LETTERS, partitions=2)
+    serving.cluster.batch_bytes = 3_000
+    keys = {partitioning.partition_of(b"%d" % n, 2): b"%d" % n for n in range(10)}
+    for number in range(3_000):
+        serving.cluster.produce("POWER", b"broken", partition=0, key=keys[number % 10 == 9])
+    for _ in range(3):
+        async with started(serving) as worker:
+            seen = len(serving.committed(DEAD_LETTERS))
+            await until(
+                lambda seen=seen: len(serving.committed(DEAD_LETTERS)) > seen or seen >= 3_000,  # type: ignore[misc]
+                "some letters",
+            )
+            await crash(serving.cluster, worker)
+    async with started(serving):
+        await until(lambda: len(serving.committed(DEAD_LETTERS)) >= 3_000, "all letters")
+    origins = [dict(letter.headers)["dead-letter-offset"] for letter in serving.committed(DEAD_LETTERS)]
+    assert len(origins) == len(set(origins)) == 3_000
+
+
+async def test_an_output_too_large_costs_few_producers_however_many_are_before_it() -> None:
+    serving = Exactly(partitions=1)
+    serving.cluster.create_topic(OUTPUT, config={"max.message.bytes": "20000"})
+    serving.send(ALL[:1], 60)
+
+    def large(station_id: str, module_input: Mapping[str, Any]) -> Any:
+        return "x" * 30_000 if module_input["power"] == 40 else list(module_input["power_window"])
+
+    async with started(serving, callback=large):
+        await until(lambda: len(serving.committed()) == 59, "all but one")
+    assert serving.cluster.calls["sink.start"] < 12

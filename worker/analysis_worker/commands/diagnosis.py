@@ -84,6 +84,7 @@ def diagnose(case: Case) -> list[Finding]:
         _replication,
         _retention,
         _permissions,
+        _transactions,
         _offsets,
     )
     return [finding for check in checks for finding in check(case)]
@@ -253,6 +254,15 @@ def _permissions(case: Case) -> Iterator[Finding]:
         yield Finding(Level.FAILURE, f"group {case.wiring.group_id}", "this user may not READ it", mend)
     if case.facts.topics and all(topic.allowed is None for topic in case.facts.topics.values()):
         yield Finding(Level.NOTE, "permissions", "the cluster does not tell them")
+
+
+def _transactions(case: Case) -> Iterator[Finding]:
+    if case.module_spec.delivery is spec.Delivery.EXACTLY_ONCE:
+        subject = f"transactional ids {case.wiring.group_id}-*"
+        found = "ExactlyOnce: each worker writes by one of them; whether this user may is not looked at"
+        mend = f"kafka-acls.sh --add --operation Write --transactional-id {case.wiring.group_id}- "
+        mend += "--resource-pattern-type prefixed ..., if the cluster asks for permissions"
+        yield Finding(Level.NOTE, subject, found, mend)
 
 
 def _offsets(case: Case) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from analysis_worker.engine import progress
 from analysis_worker.engine.engine import Engine
 from analysis_worker.engine.records import Arrival, Decoder, Record, Refusal, TopicPartition
 from analysis_worker.engine.stations import Batch, Station, Trigger
+from analysis_worker.engine.taken import Refused, Stray, Taken
 
 
 class Kind(enum.Enum):
@@ -48,36 +49,6 @@ class Origin:
     source: TopicIntake
     partition: TopicPartition
     offset: int
-
-
-@dataclasses.dataclass(slots=True)
-class Taken:
-    """What a batch brought besides windows."""
-
-    triggers: list[Trigger] = dataclasses.field(default_factory=list)
-    refused: list["Refused"] = dataclasses.field(default_factory=list)
-    strays: list["Stray"] = dataclasses.field(default_factory=list)
-    muted: int = 0
-    foreign: int = 0
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Refused:
-    """A record for the dead-letter topic; done when that has it."""
-
-    origin: TopicPartition
-    record: Record
-    refusal: Refusal
-    pending: progress.Pending
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Stray:
-    """A record found in an Aligned partition that is not its slot's: to be passed on to its owner."""
-
-    origin: TopicPartition
-    record: Record
-    pending: progress.Pending
 
 
 class _Foreign:
@@ -314,6 +285,12 @@ class Reader:
             taken.muted += 1
             return
         if not origin.source.trigger or not self.engine.ready(station):
+            return
+        if (
+            not origin.source.shared
+            and (earlier := taken.of(station, origin.partition, origin.offset)) is not None
+        ):
+            earlier.heads = tuple(station.heads)  # one output for all that a record brings to a station
             return
         pending.begin(record.offset, station.id)
         batch = Batch(self.engine.layout, origin.partition, None)

@@ -8,8 +8,13 @@ import collections
 import dataclasses
 from collections.abc import Iterable, Mapping
 
-NOBODY = ""
-"""Whose an output is that is no station's: a dead letter, a stray that is passed on."""
+
+def nobodys(offset: int) -> str:
+    """Whose an output is that is no station's: a dead letter, or a stray that is passed on.
+
+    Each record's is its own, for such outputs have no order among each other.
+    """
+    return f"\0{offset}"
 
 
 class Pending(dict[int, "str | collections.Counter[str]"]):
@@ -17,8 +22,9 @@ class Pending(dict[int, "str | collections.Counter[str]"]):
 
     __slots__ = ()
 
-    def begin(self, offset: int, whose: str = NOBODY) -> None:
-        """One more output, a station's, is due for `offset`; offsets must not go back."""
+    def begin(self, offset: int, station: str | None = None) -> None:
+        """One more output, a station's or nobody's, is due for `offset`; offsets must not go back."""
+        whose = nobodys(offset) if station is None else station
         held = self.get(offset)
         if held is None:
             self[offset] = whose
@@ -27,9 +33,9 @@ class Pending(dict[int, "str | collections.Counter[str]"]):
         else:
             held[whose] += 1
 
-    def done(self, offset: int, whose: str = NOBODY) -> None:
+    def done(self, offset: int, station: str | None = None) -> None:
         """One output of `offset` is acknowledged, or given up for good."""
-        held = self[offset]
+        held, whose = self[offset], nobodys(offset) if station is None else station
         if not isinstance(held, str):
             held[whose] -= 1
             if not held[whose]:
@@ -60,8 +66,9 @@ class Done:
     before: dict[int, int] = dataclasses.field(default_factory=dict)
     behind: dict[int, Mapping[str, int]] = dataclasses.field(default_factory=dict)
 
-    def has(self, slot: int, offset: int, whose: str = NOBODY) -> bool:
+    def has(self, slot: int, offset: int, station: str | None = None) -> bool:
         """Whether what an offset asked of a station, or of nobody, was done."""
+        whose = nobodys(offset) if station is None else station
         if offset >= self.before.get(slot, 0):
             return False
         first = self.behind.get(slot, {}).get(whose)

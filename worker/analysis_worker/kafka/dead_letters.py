@@ -3,7 +3,7 @@
 from typing import Final
 
 from analysis_module import names
-from analysis_worker.engine.intake import Refused
+from analysis_worker.engine.taken import Refused
 from analysis_worker.kafka import ports
 
 HEADER_CUT: Final = "dead-letter-truncated-from-bytes"

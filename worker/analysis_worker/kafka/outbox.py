@@ -31,11 +31,12 @@ _STUCK_SECONDS = 10.0
 class _Lane:
     """The messages for one partition, and the task that sends them."""
 
-    __slots__ = ("busy", "entries", "most", "moved_at")
+    __slots__ = ("busy", "entries", "most", "moved_at", "suspect")
 
     def __init__(self) -> None:
         self.moved_at = 0.0
         self.most = _FEWEST_PER_BATCH
+        self.suspect = 0  # how many of the first messages a batch had of which one is refused
         self.entries: collections.deque[Entry] = collections.deque()
         self.busy = False
 
@@ -220,7 +221,8 @@ class Outbox:
     async def _drain(self, where: tuple[str, int], lane: _Lane) -> None:
         pause = _FIRST_PAUSE_SECONDS
         while lane.entries:
-            await self._free.wait()
+            while not self._free.is_set():  # held again, perhaps, by the time that it wakes
+                await self._free.wait()
             with self._under_way():
                 moved = await self._move(where, lane)
             pause = _FIRST_PAUSE_SECONDS if moved else await self._paused(pause)
@@ -233,15 +235,17 @@ class Outbox:
         try:
             count = await self._sent(topic, partition, messages)
         except ports.KafkaRefused as error:
-            if len(messages) > 1:
-                lane.most = 1  # one of them is refused: find it by sending them singly
+            if len(messages) > 1:  # one of them is refused: find it by halves
+                lane.most, lane.suspect = len(messages) // 2, len(messages)
                 return True
             self._refused(messages[0], str(error))
-            count = 1
+            count, lane.suspect = 1, 0
         except ports.KafkaUnavailable as error:
             log.warning("output to %s/%s waits: %s", topic, partition, error)
             return False
-        lane.most = min(2 * count + _FEWEST_PER_BATCH, _MOST_PER_BATCH)
+        lane.suspect = max(0, lane.suspect - count)
+        if not lane.suspect:
+            lane.most = min(2 * count + _FEWEST_PER_BATCH, _MOST_PER_BATCH)
         self._settle(lane, count)
         return True
 

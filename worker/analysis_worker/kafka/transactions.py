@@ -10,7 +10,7 @@ lost took place; the progress topic can.
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 
 from analysis_worker.kafka import partitioning, ports, progress_log
 
@@ -69,7 +69,8 @@ class Ledger:
         self._current: LedgerSink | None = None
         self._written: list[tuple[str, int, Sequence[ports.Message]]] = []
         self._attempt: Sequence[progress_log.SlotProgress] = ()  # a commit that nobody has told the end of
-        self._claimed: dict[int, progress_log.SlotProgress] = {}  # as they were last committed
+        self._found: Sequence[progress_log.SlotProgress] = ()  # of a commit that was found to have ended
+        self._known: dict[int, progress_log.SlotProgress | None] = {}  # as they stand, unless others write
         self._number = 0
 
     def sink(self) -> "LedgerSink":
@@ -79,6 +80,15 @@ class Ledger:
     def is_current(self, sink: "LedgerSink") -> bool:
         """Whether what this producer has sent counts."""
         return sink is self._current
+
+    def start_from(self, slots: Mapping[int, progress_log.SlotProgress | None]) -> None:
+        """Go on from this progress (None: there is none yet): if others write of them, they have them."""
+        self._known.update(slots)
+
+    def found(self) -> Sequence[progress_log.SlotProgress]:
+        """What a commit that failed has written nevertheless, as it turned out since; told once."""
+        found, self._found = self._found, ()
+        return found
 
     def give_way(self) -> None:
         """Commit nothing from here on: another process does what is under way here."""
@@ -100,8 +110,8 @@ class Ledger:
             raise ports.KafkaUnavailable("another process has taken this one's place")
         if not entries and not self._written:
             return []
-        if not entries:  # by some progress it can be told whether the transaction was committed
-            entries = list(self._claimed.values())[:1]
+        if all(entry.released for entry in entries):
+            entries = [*entries, *self._kept(but={entry.slot for entry in entries})[:1]]
         self._number += 1
         stamped = [dataclasses.replace(e, process=self.process, number=self._number) for e in entries]
         await sink.write_keyed([entry.message(self._topic) for entry in stamped])
@@ -110,14 +120,18 @@ class Ledger:
         self._end(stamped)
         return stamped
 
+    def _kept(self, but: Set[int]) -> list[progress_log.SlotProgress]:
+        """Progress of slots that stay: by what nobody else writes it can be told how a commit has ended."""
+        return [each for slot, each in self._known.items() if each is not None and slot not in but]
+
     def _end(self, stamped: Sequence[progress_log.SlotProgress]) -> None:
         self._ended("committed")
         self._written.clear()
         self._attempt = ()
         for entry in stamped:
-            self._claimed.pop(entry.slot, None)
-            if not entry.released:
-                self._claimed[entry.slot] = entry
+            self._known[entry.slot] = entry
+            if entry.released:
+                del self._known[entry.slot]
 
     async def take_up(self, sink: "LedgerSink") -> None:
         """Go on by a producer that has just barred all others: write again what is not committed.
@@ -126,18 +140,23 @@ class Ledger:
         also if this process has been replaced.
         """
         self._current = sink
-        if not self._claimed and not self._written:
+        if not (self._known or self._written or self._attempt):
             return
         newest = await self._newest()
-        held = {slot: newest[slot] for slot in self._claimed if slot in newest}
-        foreign = [each for each in held.values() if each.process != self.process]
+        is_committed = any(newest.get(each.slot) == each for each in self._attempt)
+        expected = dict(self._known)
+        if is_committed:
+            expected.update((each.slot, each) for each in self._attempt)
+            expected = {slot: each for slot, each in expected.items() if each is None or not each.released}
+        foreign = [newest[slot] for slot, each in expected.items() if slot in newest and newest[slot] != each]
         if foreign:
             self.give_way()
             owners = ", ".join(sorted({each.owner for each in foreign}))
             slots = sorted(each.slot for each in foreign)
-            raise ports.KafkaUnavailable(f"another process, as {owners}, has taken the slots {slots} over")
-        if any(newest.get(each.slot) == each for each in self._attempt):
+            raise ports.KafkaUnavailable(f"another process, as {owners}, has written of the slots {slots}")
+        if is_committed:
             log.info("the transaction whose end was not told is committed")
+            self._found = self._attempt
             self._end(self._attempt)
         elif self._written:
             self._ended("given_up")

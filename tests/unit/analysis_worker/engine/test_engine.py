@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from analysis_module import slots as slot_math
+from analysis_worker.engine import inputs
 from analysis_worker.engine.records import TopicPartition
 from tests import builders
 from tests.builders import CALENDAR, GUN, METER, NOW, PARAM, REALTIME
@@ -194,6 +195,18 @@ def test_several_hosts_and_a_meter_lead_to_one_station() -> None:
     assert module_input["gunId_window"] == ["early", 1, 2, 3]
     assert module_input["currentPower"] == 88.4
     assert set(driven.engine.stations) == {"S1"}
+
+
+def test_a_record_of_two_devices_of_a_station_asks_for_one_output_of_both() -> None:
+    driven = builders.an_engine(inputs=[{"topic": PARAM}, GUNS])
+    driven.take(PARAM, {"stationId": "S1", "hostId": ["H1", "H2"]}, {"stationId": "S2", "hostId": "H3"})
+    taken = driven.take(GUN, [gun("H1", 1), gun("H3", 9), gun("H2", 2)], gun("H1", 3))
+    asked = [(trigger.station.id, trigger.offset) for trigger in taken.triggers]
+    assert asked == [("S1", 0), ("S2", 0), ("S1", 1)]
+    seen = inputs.ModuleInput(driven.engine.layout, "S1", taken.triggers[0].heads, NOW)
+    assert seen["gunId_window"] == [0, 0, 1, 2]
+    taken.triggers[0].settle()
+    assert driven.part(GUN).progress.next_offset(taken.triggers[0].station.slot) == 1
 
 
 def test_refiled_records_come_behind_those_the_station_had() -> None:

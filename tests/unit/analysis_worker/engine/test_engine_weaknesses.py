@@ -15,13 +15,14 @@ import pytest
 from analysis_module import catalogue
 from analysis_module.spec import TriggerPolicy
 from analysis_worker.engine import intake, progress, scheduling
+from analysis_worker.engine.taken import Taken
 from tests import builders
 from tests.builders import CALENDAR, GUN, NOW, ORDER, PARAM, PRICE, REALTIME, STORAGE
 
 POWER = {"topic": "POWER", "fields": ["stationId", "power"], "windowSize": 3}
 
 
-def stations_of(taken: intake.Taken) -> list[str]:
+def stations_of(taken: Taken) -> list[str]:
     return [trigger.station.id for trigger in taken.triggers]
 
 

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from analysis_module import slots as slot_math
-from analysis_worker.engine import intake, progress
+from analysis_worker.engine import progress
 from analysis_worker.engine.records import TopicPartition
+from analysis_worker.engine.taken import Taken
 from tests import builders
 from tests.builders import NOW, PARAM, PRICE
 
@@ -22,7 +23,7 @@ def slot_of(station: str) -> int:
     return slot_math.slot_of(station, 64)
 
 
-def told(taken: intake.Taken) -> list[tuple[str, int]]:
+def told(taken: Taken) -> list[tuple[str, int]]:
     return [(trigger.station.id, trigger.offset) for trigger in taken.triggers]
 
 
@@ -154,7 +155,7 @@ def test_a_bad_record_is_owed_until_the_dead_letters_have_it_and_the_next_goes_o
     driven = builders.an_engine()
     taken = driven.take("POWER", sample("S1"), value, sample("S1"))
     assert told(taken) == [("S1", 0), ("S1", 2)]
-    assert owed(driven)[0] == {1: progress.NOBODY}
+    assert owed(driven)[0] == {1: progress.nobodys(1)}
     refused = taken.refused[0]
     assert (refused.origin, refused.record.offset) == (TopicPartition("POWER", 0), 1)
     refused.pending.done(1)

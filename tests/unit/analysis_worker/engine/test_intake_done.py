@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from analysis_module import slots as slot_math
-from analysis_worker.engine import intake, progress
+from analysis_worker.engine import progress
+from analysis_worker.engine.taken import Taken
 from tests import builders
 from tests.builders import NOW
 
@@ -40,11 +41,11 @@ def restarted(before: int, behind: Mapping[int, Mapping[str, int]], **spec: Any)
     return driven
 
 
-def released(driven: builders.HandDriven) -> intake.Taken:
+def released(driven: builders.HandDriven) -> Taken:
     return driven.reader.release_held(driven.part("POWER"), round(NOW * 1000))
 
 
-def told(taken: intake.Taken) -> list[tuple[str, int, list[Any]]]:
+def told(taken: Taken) -> list[tuple[str, int, list[Any]]]:
     """Station, offset and window of each trigger."""
     return [
         (trigger.station.id, trigger.offset, list(builders.input_of(trigger)["power_window"]))
@@ -105,11 +106,11 @@ def test_a_global_record_held_meanwhile_calls_only_the_stations_that_are_behind(
     assert again.muted == 2
 
 
-def test_dead_letters_are_written_again_from_the_first_that_was_not() -> None:
-    driven = restarted(4, {0: {progress.NOBODY: 2}})
+def test_a_dead_letter_is_written_again_only_if_it_was_not() -> None:
+    driven = restarted(4, {0: {progress.nobodys(2): 2}})
     taken = driven.take("POWER", *[b"broken"] * 5)
-    assert [refused.record.offset for refused in taken.refused] == [2, 3, 4]
-    assert driven.part("POWER").progress.pending[0].behind() == {progress.NOBODY: 2}
+    assert [refused.record.offset for refused in taken.refused] == [2, 4]
+    assert driven.part("POWER").progress.pending[0].behind() == {progress.nobodys(n): n for n in (2, 4)}
 
 
 def test_a_station_that_is_behind_has_no_dead_letter_written_again() -> None:
@@ -120,7 +121,7 @@ def test_a_station_that_is_behind_has_no_dead_letter_written_again() -> None:
     assert told(released(driven)) == [(station, 1, [0, 0, 1])]
 
 
-@pytest.mark.parametrize(("behind", "passed_on"), [({}, [3]), ({progress.NOBODY: 1}, [1, 2, 3])])
+@pytest.mark.parametrize(("behind", "passed_on"), [({}, [3]), ({progress.nobodys(1): 1}, [1, 3])])
 def test_strays_are_passed_on_again_from_the_first_that_was_not(
     behind: dict[str, int], passed_on: list[int]
 ) -> None:

@@ -96,12 +96,12 @@ def test_the_same_station_twice_is_done_with_its_second_output() -> None:
 
 def test_behind_tells_of_each_station_the_first_offset_that_is_not_done() -> None:
     pending = progress.Pending()
-    for offset, whose in ((3, "S1"), (3, "S2"), (5, "S2"), (6, "S1"), (7, progress.NOBODY), (8, "S3")):
+    for offset, whose in ((3, "S1"), (3, "S2"), (5, "S2"), (6, "S1"), (7, None), (8, "S3")):
         pending.begin(offset, whose)
-    assert pending.behind() == {"S1": 3, "S2": 3, progress.NOBODY: 7, "S3": 8}
+    assert pending.behind() == {"S1": 3, "S2": 3, progress.nobodys(7): 7, "S3": 8}
     pending.done(3, "S2")
     pending.done(8, "S3")
-    assert pending.behind() == {"S1": 3, "S2": 5, progress.NOBODY: 7}
+    assert pending.behind() == {"S1": 3, "S2": 5, progress.nobodys(7): 7}
 
 
 def test_behind_tells_the_first_offset_though_it_was_begun_out_of_order() -> None:
@@ -115,7 +115,7 @@ def test_behind_tells_the_first_offset_though_it_was_begun_out_of_order() -> Non
 # -- what was done before a restart
 
 
-DONE = progress.Done({0: 10, 1: 20}, {0: {"S1": 4, progress.NOBODY: 7}})
+DONE = progress.Done({0: 10, 1: 20}, {0: {"S1": 4, progress.nobodys(7): 7}})
 
 
 @pytest.mark.parametrize(
@@ -126,8 +126,8 @@ DONE = progress.Done({0: 10, 1: 20}, {0: {"S1": 4, progress.NOBODY: 7}})
         (0, 9, "S1", False),
         (0, 9, "S2", True),
         (0, 10, "S2", False),
-        (0, 6, progress.NOBODY, True),
-        (0, 7, progress.NOBODY, False),
+        (0, 6, None, True),
+        (0, 7, None, False),
         (1, 19, "S1", True),
         (1, 20, "S1", False),
         (2, 0, "S1", False),

@@ -2,16 +2,17 @@
 
 from typing import Any
 
-from analysis_worker.engine import intake, progress
+from analysis_worker.engine import progress
 from analysis_worker.engine.records import Refusal, TopicPartition
+from analysis_worker.engine.taken import Refused
 from analysis_worker.kafka import dead_letters, ports
 from tests.builders import a_record
 
 
-def a_refusal(**changes: Any) -> intake.Refused:
+def a_refusal(**changes: Any) -> Refused:
     record = a_record(b"\xff broken", offset=41, key=b"S1", **changes)
     refusal = Refusal("invalid_utf8", "不是 UTF-8")
-    return intake.Refused(TopicPartition("POWER", 3), record, refusal, progress.Pending())
+    return Refused(TopicPartition("POWER", 3), record, refusal, progress.Pending())
 
 
 def test_a_dead_letter_has_the_records_key_and_value_and_headers_that_say_from_where_and_why() -> None:
@@ -35,7 +36,7 @@ def test_the_records_own_headers_are_kept_but_not_those_of_an_earlier_death() ->
 
 
 def test_a_tombstone_stays_one() -> None:
-    refused = intake.Refused(
+    refused = Refused(
         TopicPartition("POWER", 0), a_record(None), Refusal("null_value", "no value"), progress.Pending()
     )
     assert dead_letters.dead_letter("letters", "module", refused).value is None

@@ -61,6 +61,18 @@ async def turns() -> None:
         await asyncio.sleep(0)
 
 
+async def test_a_second_hold_at_once_finds_nothing_under_way() -> None:
+    made = await started()
+    async with made.box.held():
+        made.put(1)
+        await turns()
+    async with made.box.held():
+        await turns()
+        assert made.sends == 1
+    assert await made.box.flush(5)
+    await made.box.close()
+
+
 async def test_while_it_is_held_nothing_is_sent_and_after_that_all_in_order() -> None:
     made = await started()
     async with made.box.held():

@@ -283,7 +283,7 @@ async def test_once_another_process_has_claimed_a_slot_nothing_is_committed_any_
     with pytest.raises(ports.KafkaUnavailable):
         await book.ledger.commit(first, [a_progress(1, 1)])
     assert not book.ledger.superseded.is_set()
-    with pytest.raises(ports.KafkaUnavailable, match=r"as other, has taken the slots \[2\] over"):
+    with pytest.raises(ports.KafkaUnavailable, match=r"as other, has written of the slots \[2\]"):
         await book.sink()
     assert book.ledger.superseded.is_set()
     starts = book.kafka.calls["sink.start"]
