@@ -57,6 +57,17 @@ def test_a_cluster_in_order_has_nothing_to_mend() -> None:
     assert bad(findings()) == []
 
 
+def test_exactly_once_names_the_transactional_ids_that_brokers_may_want_permitted() -> None:
+    noted = [
+        each for each in findings(settings={"delivery": "ExactlyOnce"}) if "transactional" in each.subject
+    ]
+    assert [(each.level, each.subject) for each in noted] == [
+        (Level.NOTE, "transactional ids thermal_management-*")
+    ]
+    assert "--transactional-id thermal_management- " in noted[0].mend
+    assert not [each for each in findings() if "transactional" in each.subject]
+
+
 def test_whatever_is_to_mend_says_how() -> None:
     found = findings(a_topic(REALTIME, replicas=1, in_sync=1), without="MODULE-OUTPUT-LOAD-PREDICTION")
     assert all(finding.mend for finding in found if finding.level > Level.NOTE)
