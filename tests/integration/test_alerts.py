@@ -63,9 +63,9 @@ def test_a_real_prometheus_evaluates_every_rule_of_the_file() -> None:
 
 
 @pytest.mark.parametrize("group", FILES)
-def test_each_alert_of_the_file_is_made_to_fire_by_one_test(group: str) -> None:
+def test_each_alert_of_the_file_is_made_to_fire_by_a_test(group: str) -> None:
     (rules,) = (each["rules"] for each in hurried_rules.chart_rules()["groups"] if each["name"] == group)
-    fired = [alert for _, alert in set(fired_in(FILES[group]))]
+    fired = {alert for _, alert in fired_in(FILES[group])}
     assert sorted(fired) == sorted(rule["alert"] for rule in rules)
 
 
