@@ -10,7 +10,6 @@ stopped by Ctrl-C.
 import argparse
 import json
 import re
-import signal
 import statistics
 import tempfile
 import time
@@ -22,12 +21,10 @@ from bench.run import announce, machine, versions
 from tests.infrastructure import (
     kafka_cluster,
     kafka_starting,
-    kafka_tools,
     kills,
     numbered_stream,
     paced_records,
     programs,
-    waiting,
 )
 from tests.infrastructure.worker_process import WorkerProcess
 
@@ -101,27 +98,9 @@ def replaced(cluster: kafka_cluster.KafkaCluster, seconds: float, scratch: Path)
     """A worker of ExactlyOnce frozen so long, replaced meanwhile, and woken under load."""
     stream = numbered_stream.make(cluster.bootstrap_servers, "soak-zombie")
     sent = list(numbered_stream.records(30_000, KILLED_STATIONS))
-    spec, third = stream.spec(delivery="ExactlyOnce"), len(sent) // 3
+    announce(f"a worker is frozen for {seconds:g} s, and replaced")
     directory = Path(tempfile.mkdtemp(dir=scratch))
-    with (
-        WorkerProcess(directory, "first").with_spec(spec) as first,
-        WorkerProcess(directory, "second").with_spec(spec) as second,
-    ):
-        first.start().wait_until_running()
-        kafka_tools.produce_all(stream.bootstrap, stream.topic, sent[:third])
-        kills.until_written(stream, third // 2)
-        first.signal(signal.SIGSTOP)
-        announce(f"a worker is frozen for {seconds:g} s, and replaced")
-        woken_at = time.monotonic() + seconds
-        kafka_tools.produce_all(stream.bootstrap, stream.topic, sent[third : 2 * third])
-        second.start()
-        kills.until_answered(stream, sent[: 2 * third])
-        time.sleep(max(0.0, woken_at - time.monotonic()))
-        first.signal(signal.SIGCONT)
-        kafka_tools.produce_all(stream.bootstrap, stream.topic, sent[2 * third :])
-        waiting.until(lambda: not first.is_running, what="the one that was replaced ends", timeout_seconds=60)
-        kills.until_answered(stream, sent)
-        second.stop()
+    kills.run_replaced(stream, sent, directory, seconds=seconds, delivery="ExactlyOnce")
     return {"frozen_seconds": seconds, **_counted(sent, numbered_stream.examine(stream.outputs(), sent))}
 
 

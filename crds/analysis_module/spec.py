@@ -52,7 +52,7 @@ class Routing(enum.StrEnum):
 
 
 class Delivery(enum.StrEnum):
-    """The guarantee of the outputs."""
+    """Each output at least once, or once for readers of what is committed."""
 
     AT_LEAST_ONCE = "AtLeastOnce"
     EXACTLY_ONCE = "ExactlyOnce"

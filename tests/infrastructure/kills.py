@@ -1,7 +1,9 @@
-"""A worker killed with -9 again and again while records come, at points that chance chooses."""
+"""Workers killed with -9 at points that chance chooses, or frozen and replaced, while records come."""
 
 import random
+import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -65,6 +67,40 @@ def run_killed(
         producing.join()
         until_answered(stream, sent)
         worker.stop()
+
+
+def run_replaced(
+    stream: NumberedStream, sent: Sequence[Any], directory: Path, *, seconds: float = 0.0, **changes: Any
+) -> str:
+    """Run the stream's module by a worker that is frozen in the first third of the records, and by another.
+
+    The other has its owner, and answers the second third; then, `seconds` after it froze at the soonest, the
+    frozen one wakes with the last third, and has to end by itself. The other is stopped in order once each
+    record has an output. Returns what the frozen one logged.
+    """
+    third, spec = len(sent) // 3, stream.spec(**changes)
+    place = (stream.bootstrap, stream.topic)
+    with (
+        WorkerProcess(directory, "frozen").with_spec(spec) as frozen,
+        WorkerProcess(directory, "other").with_spec(spec) as other,
+    ):
+        frozen.start().wait_until_running()
+        kafka_tools.produce_all(*place, sent[:third])
+        until_written(stream, third // 2)
+        frozen.signal(signal.SIGSTOP)
+        woken_at = time.monotonic() + seconds
+        kafka_tools.produce_all(*place, sent[third : 2 * third])
+        other.start()
+        until_answered(stream, sent[: 2 * third])
+        time.sleep(max(0.0, woken_at - time.monotonic()))
+        frozen.signal(signal.SIGCONT)
+        kafka_tools.produce_all(*place, sent[2 * third :])
+        waiting.until(
+            lambda: not frozen.is_running, what="the frozen one ends", timeout_seconds=PATIENCE_SECONDS
+        )
+        until_answered(stream, sent)
+        other.stop()
+        return frozen.log()
 
 
 def until_written(stream: NumberedStream, count: int) -> None:

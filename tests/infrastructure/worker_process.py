@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import yaml
 
+from analysis_module import assignment, reading
 from tests.infrastructure import guarded_process, local_ports, served_process, waiting
 
 START_TIMEOUT_SECONDS = 60.0
@@ -21,6 +22,11 @@ def manifest(spec: Mapping[str, Any]) -> dict[str, Any]:
         "metadata": {"name": "under-test"},
         "spec": dict(spec),
     }
+
+
+def told(spec: Mapping[str, Any], owner: str, slots: frozenset[int], epoch: int = 1) -> str:
+    """The text of an Assignment."""
+    return assignment.Assignment(reading.read_spec(dict(spec)), owner, epoch, slots).to_json()
 
 
 class WorkerProcess(served_process.ServedProcess):

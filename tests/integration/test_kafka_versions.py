@@ -6,13 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.infrastructure import kafka_cluster, numbered_stream, waiting
+from tests.infrastructure import kafka_cluster, kills, numbered_stream
 from tests.infrastructure.worker_process import WorkerProcess
 
 VERSIONS = ["2.8.2", "3.9.1", "4.0.0"]
 """The oldest that the guide advises, on ZooKeeper; the last before 4; the one before the other tests'."""
 BEFORE_KILL, AFTER_KILL = 300, 500
-PATIENCE_SECONDS = 120.0
 
 
 @pytest.fixture(scope="module", params=VERSIONS)
@@ -26,12 +25,6 @@ def brokers(
         yield cluster
 
 
-def until_outputs(stream: numbered_stream.NumberedStream, count: int) -> None:
-    waiting.until(
-        lambda: stream.output_count() >= count, what=f"{count} outputs", timeout_seconds=PATIENCE_SECONDS
-    )
-
-
 def killed_once(
     cluster: kafka_cluster.KafkaCluster, directory: Path, **changes: Any
 ) -> numbered_stream.Findings:
@@ -40,15 +33,11 @@ def killed_once(
         stream = numbered_stream.make(cluster.bootstrap_servers, "versions")
         worker.with_spec(stream.spec(**changes)).start().wait_until_running()
         with numbered_stream.SteadyStream(stream) as steady:
-            until_outputs(stream, BEFORE_KILL)
+            kills.until_written(stream, BEFORE_KILL)
             worker.kill()
             worker.start()
-            until_outputs(stream, BEFORE_KILL + AFTER_KILL)
-        waiting.until(
-            lambda: not numbered_stream.examine(stream.outputs(), steady.sent).lost,
-            what="every record has its output",
-            timeout_seconds=PATIENCE_SECONDS,
-        )
+            kills.until_written(stream, BEFORE_KILL + AFTER_KILL)
+        kills.until_answered(stream, steady.sent)
         worker.stop()
         return numbered_stream.examine(stream.outputs(), steady.sent)
 

@@ -2,17 +2,16 @@
 
 import json
 import signal
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from analysis_module import assignment, names, reading
+from analysis_module import names
 from tests.infrastructure import kafka_tools, kills, numbered_stream, waiting
 from tests.infrastructure.kafka_cluster import KafkaCluster, KafkaEndpoint
 from tests.infrastructure.numbered_stream import NumberedStream
-from tests.infrastructure.worker_process import WorkerProcess
+from tests.infrastructure.worker_process import WorkerProcess, told
 
 RECORDS = 20_000
 STATIONS = 50
@@ -34,10 +33,6 @@ def produce(stream: NumberedStream, records: list[Any]) -> None:
     kafka_tools.produce_all(stream.bootstrap, stream.topic, records)
 
 
-def told(spec: Mapping[str, Any], owner: str, slots: range, epoch: int = 1) -> str:
-    return assignment.Assignment(reading.read_spec(spec), owner, epoch, frozenset(slots)).to_json()
-
-
 def test_killed_twenty_times_under_load_each_output_is_seen_once(
     kafka: KafkaEndpoint, tmp_path: Path
 ) -> None:
@@ -52,24 +47,7 @@ def test_a_worker_frozen_replaced_and_woken_writes_nothing_more_and_ends(
 ) -> None:
     stream = numbered_stream.make(kafka.bootstrap_servers, "once-zombie")
     sent = list(numbered_stream.records(6_000, STATIONS))
-    spec = stream.spec(**EXACTLY_ONCE)
-    with (
-        WorkerProcess(tmp_path, "first").with_spec(spec) as first,
-        WorkerProcess(tmp_path, "second").with_spec(spec) as second,
-    ):
-        first.start().wait_until_running()
-        produce(stream, sent[:2_000])
-        kills.until_written(stream, 1_000)
-        first.signal(signal.SIGSTOP)
-        produce(stream, sent[2_000:4_000])
-        second.start()
-        kills.until_answered(stream, sent[:4_000])
-        first.signal(signal.SIGCONT)
-        produce(stream, sent[4_000:])
-        waiting.until(lambda: not first.is_running, what="the zombie ends", timeout_seconds=60)
-        kills.until_answered(stream, sent)
-        second.stop()
-    assert "another process" in first.log()
+    assert "another process" in kills.run_replaced(stream, sent, tmp_path, **EXACTLY_ONCE)
     require_each_once(stream, sent)
 
 
@@ -80,15 +58,15 @@ def test_slots_of_a_frozen_owner_are_taken_over_and_it_writes_nothing_for_them_w
     sent = list(numbered_stream.records(6_000, STATIONS))
     spec = stream.spec(**EXACTLY_ONCE)
     with (
-        WorkerProcess(tmp_path, "a").with_assignment(told(spec, "a", range(64))) as a,
-        WorkerProcess(tmp_path, "b").with_assignment(told(spec, "b", range(32, 64), 2)) as b,
+        WorkerProcess(tmp_path, "a").with_assignment(told(spec, "a", frozenset(range(64)))) as a,
+        WorkerProcess(tmp_path, "b").with_assignment(told(spec, "b", frozenset(range(32, 64)), 2)) as b,
     ):
         a.start().wait_until_running()
         produce(stream, sent[:2_000])
         kills.until_written(stream, 1_000)
         a.signal(signal.SIGSTOP)
         produce(stream, sent[2_000:4_000])
-        a.replace(told(spec, "a", range(32), 2))
+        a.replace(told(spec, "a", frozenset(range(32)), 2))
         b.start().wait_until_running()
         a.signal(signal.SIGCONT)
         waiting.until(lambda: not a.is_running, what="it ends", timeout_seconds=60)
@@ -106,19 +84,19 @@ def test_slots_that_change_hands_in_order_are_answered_once(kafka: KafkaEndpoint
     sent = list(numbered_stream.records(8_000, STATIONS))
     spec = stream.spec(**EXACTLY_ONCE)
     with (
-        WorkerProcess(tmp_path, "a").with_assignment(told(spec, "a", range(32))) as a,
-        WorkerProcess(tmp_path, "b").with_assignment(told(spec, "b", range(32, 64))) as b,
+        WorkerProcess(tmp_path, "a").with_assignment(told(spec, "a", frozenset(range(32)))) as a,
+        WorkerProcess(tmp_path, "b").with_assignment(told(spec, "b", frozenset(range(32, 64)))) as b,
     ):
         a.start().wait_until_running()
         b.start().wait_until_running()
         for begin in range(0, len(sent), 500):
             produce(stream, sent[begin : begin + 500])
             if begin == 2_000:
-                a.replace(told(spec, "a", range(16), 2))
-                b.replace(told(spec, "b", range(16, 64), 2))
+                a.replace(told(spec, "a", frozenset(range(16)), 2))
+                b.replace(told(spec, "b", frozenset(range(16, 64)), 2))
             if begin == 5_000:
-                b.replace(told(spec, "b", range(40, 64), 3))
-                a.replace(told(spec, "a", range(40), 3))
+                b.replace(told(spec, "b", frozenset(range(40, 64)), 3))
+                a.replace(told(spec, "a", frozenset(range(40)), 3))
         kills.until_answered(stream, sent)
         a.stop()
         b.stop()

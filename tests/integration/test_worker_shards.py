@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from analysis_module import assignment, names, reading
+from analysis_module import names
 from tests.infrastructure import kafka_tools, numbered_stream, waiting
 from tests.infrastructure.kafka_cluster import KafkaEndpoint
-from tests.infrastructure.worker_process import WorkerProcess
+from tests.infrastructure.worker_process import WorkerProcess, told
 
 RECORDS = 6_000
 STATIONS = 40
@@ -57,10 +57,6 @@ def test_without_keys_every_station_is_handled_by_exactly_one_of_two_workers(
     assert len({by[0] for by in owners.values()}) == 2
 
 
-def _assignment(spec: dict[str, object], owner: str, slots: frozenset[int], epoch: int) -> str:
-    return assignment.Assignment(reading.read_spec(spec), owner, epoch, slots).to_json()
-
-
 def test_slots_moved_in_mid_stream_lose_and_double_nothing(kafka: KafkaEndpoint, tmp_path: Path) -> None:
     stream = numbered_stream.make(kafka.bootstrap_servers, "moves", partitions=1)
     spec = stream.spec(callback={"source": CALLBACK})
@@ -69,15 +65,15 @@ def test_slots_moved_in_mid_stream_lose_and_double_nothing(kafka: KafkaEndpoint,
     moved = frozenset(range(16, 32))
     producing = threading.Thread(target=_produce_slowly, args=(stream, sent), daemon=True)
     with (
-        WorkerProcess(tmp_path, "first").with_assignment(_assignment(spec, "a", halves[0], 1)) as first,
-        WorkerProcess(tmp_path, "second").with_assignment(_assignment(spec, "b", halves[1], 1)) as second,
+        WorkerProcess(tmp_path, "first").with_assignment(told(spec, "a", halves[0], 1)) as first,
+        WorkerProcess(tmp_path, "second").with_assignment(told(spec, "b", halves[1], 1)) as second,
     ):
         first.start().wait_until_running()
         second.start().wait_until_running()
         producing.start()
         waiting.until(lambda: stream.output_count() > RECORDS // 5, what="a first part", timeout_seconds=60)
-        first.replace(_assignment(spec, "a", halves[0] - moved, 2))
-        second.replace(_assignment(spec, "b", halves[1] | moved, 2))
+        first.replace(told(spec, "a", halves[0] - moved, 2))
+        second.replace(told(spec, "b", halves[1] | moved, 2))
         waiting.until(
             lambda: (
                 set(second.status().get("slots", ())) == halves[1] | moved
@@ -104,9 +100,9 @@ def _produce_slowly(stream: numbered_stream.NumberedStream, sent: list[object]) 
 def test_the_progress_of_a_released_slot_says_so(kafka: KafkaEndpoint, tmp_path: Path) -> None:
     stream = numbered_stream.make(kafka.bootstrap_servers, "release", partitions=1)
     spec = stream.spec()
-    with WorkerProcess(tmp_path).with_assignment(_assignment(spec, "a", frozenset({0, 1}), 1)) as worker:
+    with WorkerProcess(tmp_path).with_assignment(told(spec, "a", frozenset({0, 1}), 1)) as worker:
         worker.start().wait_until_running()
-        worker.replace(_assignment(spec, "a", frozenset({0}), 2))
+        worker.replace(told(spec, "a", frozenset({0}), 2))
         waiting.until(
             lambda: worker.status()["released_slots"] == [1], what="slot 1 is released", timeout_seconds=30
         )
