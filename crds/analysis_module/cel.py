@@ -62,5 +62,5 @@ def texts(values: Iterable[str]) -> str:
 
 
 def form(pattern: str) -> str:
-    """The whole-text form of a pattern of `spec`, as a text in CEL."""
+    """The whole-text form of a pattern of `forms`, as a text in CEL."""
     return text(f"^(?:{pattern})$")

@@ -10,14 +10,11 @@ import enum
 from collections.abc import Mapping
 from typing import Any
 
+from analysis_module import declaring, forms
 
-class Change(enum.IntEnum):
-    """How strongly an edit of a field disturbs running workers; the strongest edited field decides."""
-
-    NONE = 0
-    HOT = 1
-    ROLLING = 2
-    RECREATE = 3
+Change = declaring.Change
+setting = declaring.setting
+HOT, ROLLING, RECREATE, NONE = Change.HOT, Change.ROLLING, Change.RECREATE, Change.NONE
 
 
 class Scope(enum.StrEnum):
@@ -134,14 +131,6 @@ class Dtype(enum.StrEnum):
     FLOAT32 = "float32"
 
 
-NAME_PATTERN = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,98}[A-Za-z0-9])?"
-TOPIC_PATTERN = r"[A-Za-z0-9._-]{1,249}"  # Kafka's legal topic names
-DNS_NAME_PATTERN = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"  # names of Kubernetes objects
-KEY_PATTERN = r"\.?[A-Za-z0-9_-][A-Za-z0-9._-]{0,251}"  # keys of a Secret or ConfigMap; never ".."
-VARIABLE_PATTERN = r"[A-Za-z_][A-Za-z0-9_]{0,254}"
-FUNCTION_PATTERN = r"[A-Za-z_]\w{0,254}"
-ENTRYPOINT_PATTERN = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
-
 STATION_ID_FIELDS = ("stationId", "hostId", "meterId", "station_id", "host_id", "hostCode", "meter_id")
 """Where a record's station id is looked for (seed system 2.1), in order."""
 
@@ -149,41 +138,16 @@ REMAINING_FIELDS = "..."
 """In an input's fields: the catalogue's remaining ones."""
 
 
-def setting(
-    default: Any = dataclasses.MISSING,
-    *,
-    change: Change,
-    minimum: float | None = None,
-    maximum: float | None = None,
-    pattern: str | None = None,
-    comma: bool = False,
-    doc: str = "",
-) -> Any:
-    """A field of the resource: its default, change class, bounds and one line for the reference.
-
-    `minimum` and `maximum` bound a number, or the length of a text: 1 to 1024 if not said. `pattern` must
-    match the whole of a text, or of each text in a list. `comma` takes one text with commas as a list.
-    """
-    metadata = {"change": change, "minimum": minimum, "maximum": maximum, "pattern": pattern, "doc": doc}
-    metadata["comma"] = comma
-    if isinstance(default, type):
-        return dataclasses.field(default_factory=default, metadata=metadata)
-    return dataclasses.field(default=default, metadata=metadata)
-
-
-HOT, ROLLING, RECREATE, NONE = Change.HOT, Change.ROLLING, Change.RECREATE, Change.NONE
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SecretSource:
     """Where a secret's text is read from; exactly one of: a Secret's key, a file, an environment variable."""
 
     secret_name: str | None = setting(
-        None, change=ROLLING, pattern=DNS_NAME_PATTERN, doc="Name of a Secret in the module's namespace."
+        None, change=ROLLING, pattern=forms.DNS_NAME, doc="Name of a Secret in the module's namespace."
     )
-    key: str | None = setting(None, change=ROLLING, pattern=KEY_PATTERN, doc="Key in that Secret.")
+    key: str | None = setting(None, change=ROLLING, pattern=forms.KEY, doc="Key in that Secret.")
     file: str | None = setting(None, change=ROLLING, doc="Path of a file that holds the text.")
-    env: str | None = setting(None, change=ROLLING, pattern=VARIABLE_PATTERN, doc="The worker's variable.")
+    env: str | None = setting(None, change=ROLLING, pattern=forms.VARIABLE, doc="The worker's variable.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -206,7 +170,7 @@ class Kafka:
     """The cluster, the group whose progress this module keeps, and client settings by the guide's names."""
 
     bootstrap_servers: tuple[str, ...] = setting((), change=ROLLING, comma=True, doc="host:port each.")
-    group_id: str | None = setting(None, change=RECREATE, pattern=NAME_PATTERN, doc="Default: the module.")
+    group_id: str | None = setting(None, change=RECREATE, pattern=forms.NAME, doc="Default: the module.")
     auto_offset_reset: AutoOffsetReset = setting(AutoOffsetReset.LATEST, change=ROLLING)
     security: Security = setting(Security, change=ROLLING)
     consumer: Mapping[str, Any] = setting(dict, change=ROLLING, doc="Overrides, the guide's names.")
@@ -227,7 +191,7 @@ class StationKey:
 
     fields: tuple[str, ...] = setting(STATION_ID_FIELDS, change=HOT, doc="The first with a value.")
     via: str | None = setting(
-        None, change=HOT, pattern=TOPIC_PATTERN, doc="Topic whose records lead from device ids to stationId."
+        None, change=HOT, pattern=forms.TOPIC, doc="Topic whose records lead from device ids to stationId."
     )
 
 
@@ -235,7 +199,7 @@ class StationKey:
 class Input:
     """One topic that the module reads; what is absent comes from the catalogue."""
 
-    topic: str = setting(change=HOT, pattern=TOPIC_PATTERN, doc="A topic of the catalogue, or any.")
+    topic: str = setting(change=HOT, pattern=forms.TOPIC, doc="A topic of the catalogue, or any.")
     fields: tuple[str, ...] | None = setting(None, change=HOT, doc="'...' = the catalogue's remaining ones.")
     arrays: tuple[str, ...] = setting((), change=HOT, doc="Fields whose value is a list by nature.")
     aliases: Mapping[str, tuple[str, ...]] = setting(dict, change=HOT, doc="Other names a field comes under.")
@@ -252,9 +216,9 @@ class Input:
 class Dependency:
     """A module whose outputs are joined, newest last."""
 
-    module: str = setting(change=HOT, pattern=NAME_PATTERN, doc="The module whose outputs are joined.")
+    module: str = setting(change=HOT, pattern=forms.NAME, doc="The module whose outputs are joined.")
     topic: str | None = setting(
-        None, change=HOT, pattern=TOPIC_PATTERN, doc="Default: that module's output topic."
+        None, change=HOT, pattern=forms.TOPIC, doc="Default: that module's output topic."
     )
     window_size: int = setting(12, change=HOT, minimum=1, maximum=10_000, doc="Outputs kept per station.")
     trigger: bool = setting(True, change=HOT, doc="Whether its outputs ask for callbacks.")
@@ -275,20 +239,20 @@ class Trigger:
 class ConfigMapRef:
     """A file in a ConfigMap, mounted into the worker."""
 
-    name: str = setting(change=HOT, pattern=DNS_NAME_PATTERN, doc="A ConfigMap of the module's namespace.")
-    key: str = setting("callback.py", change=HOT, pattern=KEY_PATTERN, doc="The key that holds the file.")
+    name: str = setting(change=HOT, pattern=forms.DNS_NAME, doc="A ConfigMap of the module's namespace.")
+    key: str = setting("callback.py", change=HOT, pattern=forms.KEY, doc="The key that holds the file.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Callback:
     """The user's function; at most one of entrypoint, config_map_ref, file, source. None: inputs go out."""
 
-    entrypoint: str | None = setting(None, change=HOT, pattern=ENTRYPOINT_PATTERN, doc="pkg.mod:function")
+    entrypoint: str | None = setting(None, change=HOT, pattern=forms.ENTRYPOINT, doc="pkg.mod:function")
     config_map_ref: ConfigMapRef | None = setting(None, change=HOT)
     file: str | None = setting(None, change=HOT, doc="Path of a Python file.")
     source: str | None = setting(None, change=HOT, maximum=1_000_000, doc="Python text that defines it.")
     function: str = setting(
-        "callback", change=HOT, pattern=FUNCTION_PATTERN, doc="Its name in the file or source."
+        "callback", change=HOT, pattern=forms.FUNCTION, doc="Its name in the file or source."
     )
     timeout_seconds: float = setting(60.0, change=HOT, minimum=0.001, maximum=86_400, doc="Of one call.")
     concurrency: int = setting(32, change=HOT, minimum=1, maximum=1024, doc="Calls at once, per worker.")
@@ -301,7 +265,7 @@ class Output:
     """Where results go; the record's key is the station id."""
 
     enabled: bool = setting(True, change=HOT, doc="Whether results go to Kafka.")
-    topic: str | None = setting(None, change=HOT, pattern=TOPIC_PATTERN, doc="Default: by the module's name.")
+    topic: str | None = setting(None, change=HOT, pattern=forms.TOPIC, doc="Default: by the module's name.")
     topic_style: TopicStyle | None = setting(
         None, change=HOT, doc="Default: hyphen; underscore in the profile v1.1."
     )
@@ -327,7 +291,7 @@ class Errors:
     max_backoff_seconds: float = setting(30.0, change=HOT, minimum=0.0, maximum=86_400, doc="Longest wait.")
     breaker: Breaker = setting(Breaker, change=HOT)
     dead_letter_topic: str | None = setting(
-        None, change=HOT, pattern=TOPIC_PATTERN, doc="Default: <groupId>-dead-letters."
+        None, change=HOT, pattern=forms.TOPIC, doc="Default: <groupId>-dead-letters."
     )
 
 
@@ -375,7 +339,7 @@ class Observability:
 class ModuleSpec:
     """The whole `spec` of an AnalysisModule."""
 
-    module: str = setting(change=RECREATE, pattern=NAME_PATTERN, doc="Of the catalogue, or any name.")
+    module: str = setting(change=RECREATE, pattern=forms.NAME, doc="Of the catalogue, or any name.")
     profile: Profile = setting(Profile.STANDARD, change=ROLLING)
     kafka: Kafka = setting(Kafka, change=ROLLING)
     stations: Stations = setting(Stations, change=HOT)

@@ -4,19 +4,19 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from analysis_module import names, spec
+from analysis_module import forms, names
 
 _LONGEST = 40
 _LARGEST = 10**18
 
 _FORMS = {
-    spec.NAME_PATTERN: "1 to 100 letters, digits, '.', '_' or '-', with a letter or digit at both ends",
-    spec.TOPIC_PATTERN: "1 to 249 letters, digits, '.', '_' or '-'",
-    spec.DNS_NAME_PATTERN: "the name of a Kubernetes object: lower-case letters, digits, '.' or '-'",
-    spec.KEY_PATTERN: "the key of a Secret or ConfigMap: letters, digits, '.', '_' or '-'",
-    spec.VARIABLE_PATTERN: "the name of an environment variable: letters, digits or '_'",
-    spec.FUNCTION_PATTERN: "the name of a Python function",
-    spec.ENTRYPOINT_PATTERN: "package.module:function",
+    forms.NAME: "1 to 100 letters, digits, '.', '_' or '-', with a letter or digit at both ends",
+    forms.TOPIC: "1 to 249 letters, digits, '.', '_' or '-'",
+    forms.DNS_NAME: "the name of a Kubernetes object: lower-case letters, digits, '.' or '-'",
+    forms.KEY: "the key of a Secret or ConfigMap: letters, digits, '.', '_' or '-'",
+    forms.VARIABLE: "the name of an environment variable: letters, digits or '_'",
+    forms.FUNCTION: "the name of a Python function",
+    forms.ENTRYPOINT: "package.module:function",
     names.RESOURCE_NAME_PATTERN: "1 to 52 lower-case letters, digits or '-', not '-' at an end",
     names.NAMESPACE_PATTERN: "1 to 63 lower-case letters, digits or '-', not '-' at an end",
 }
@@ -51,7 +51,7 @@ def kind(value: object) -> str:
 
 
 def form(pattern: str) -> str:
-    """Describe the texts that a pattern of `spec` matches."""
+    """Describe the texts that a pattern of `forms` or `names` matches."""
     return _FORMS.get(pattern, f"text that matches {pattern}")
 
 

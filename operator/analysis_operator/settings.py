@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from analysis_module import errors, findings, reading, spec, wording
+from analysis_module import errors, findings, forms, reading, spec, wording
 from analysis_operator.decisions import overlays
 from analysis_operator.decisions.options import Options
 
@@ -49,7 +49,7 @@ class Settings:
     concurrency: int = spec.setting(16, change=spec.NONE, minimum=1, maximum=256)
     status_seconds: float = spec.setting(15.0, change=spec.NONE, minimum=1, maximum=3600)
     resync_seconds: float = spec.setting(60.0, change=spec.NONE, minimum=1, maximum=3600)
-    lease_name: str = spec.setting("analysis-operator", change=spec.NONE, pattern=spec.DNS_NAME_PATTERN)
+    lease_name: str = spec.setting("analysis-operator", change=spec.NONE, pattern=forms.DNS_NAME)
     log_level: spec.LogLevel = spec.setting(spec.LogLevel.INFO, change=spec.NONE)
 
     @property

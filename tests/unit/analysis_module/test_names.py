@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from analysis_module import names, spec
+from analysis_module import forms, names, spec
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_the_styles_are_the_specs() -> None:
 def test_topics_of_a_group_are_legal_for_the_longest_group() -> None:
     group = "g" * 100
     for topic in (names.progress_topic(group), names.dead_letter_topic(group), names.strays_topic(group)):
-        assert re.fullmatch(spec.TOPIC_PATTERN, topic)
+        assert re.fullmatch(forms.TOPIC, topic)
 
 
 def test_topics_of_a_group_bear_its_name() -> None:

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from analysis_module import spec
+from analysis_module import forms, spec
 
 MINIMAL = spec.ModuleSpec(module="load_prediction")
 
@@ -40,12 +40,12 @@ def test_a_station_is_sought_under_the_seven_names_in_order() -> None:
 
 @pytest.mark.parametrize("key", ["password", "ca.crt", ".env", "_x", "a..b"])
 def test_keys_of_secrets_are_accepted(key: str) -> None:
-    assert re.fullmatch(spec.KEY_PATTERN, key)
+    assert re.fullmatch(forms.KEY, key)
 
 
 @pytest.mark.parametrize("key", ["", ".", "..", "../x", "a/b", "..data"])
 def test_keys_that_would_leave_their_directory_are_not(key: str) -> None:
-    assert not re.fullmatch(spec.KEY_PATTERN, key)
+    assert not re.fullmatch(forms.KEY, key)
 
 
 @pytest.mark.parametrize("change", list(spec.Change)[:-1])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from analysis_module import names, spec, wording
+from analysis_module import forms, names, wording
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,10 @@ def test_choices_are_listed() -> None:
 
 @pytest.mark.parametrize(
     "pattern",
-    [value for module in (spec, names) for name, value in vars(module).items() if name.endswith("_PATTERN")],
+    [
+        *(value for name, value in vars(forms).items() if name.isupper() and not name.startswith("_")),
+        *(value for name, value in vars(names).items() if name.endswith("_PATTERN")),
+    ],
 )
 def test_every_pattern_is_described_for_people(pattern: str) -> None:
     assert pattern not in wording.form(pattern)
