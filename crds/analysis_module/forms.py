@@ -7,3 +7,5 @@ KEY = r"\.?[A-Za-z0-9_-][A-Za-z0-9._-]{0,251}"  # keys of a Secret or ConfigMap;
 VARIABLE = r"[A-Za-z_][A-Za-z0-9_]{0,254}"
 FUNCTION = r"[A-Za-z_]\w{0,254}"
 ENTRYPOINT = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
+_BUCKET = r"([^/\s]*@)?[A-Za-z0-9][A-Za-z0-9._-]{1,252}"  # what stands before an @ has a rule of its own
+SNAPSHOTS = rf"file:///[^\s?#]+|(s3|gs|az)://{_BUCKET}(/[^\s?#]*)?"

@@ -44,6 +44,9 @@ ASSIGNMENT_DIRECTORY = "/etc/analysis/assignment"
 ASSIGNMENT_PATH = f"{ASSIGNMENT_DIRECTORY}/{ASSIGNMENT_FILE}"
 SECRETS_DIRECTORY = "/etc/analysis/secrets"
 CALLBACK_DIRECTORY = "/etc/analysis/callback"
+STATE_DIRECTORY = "/var/lib/analysis/state"
+STATE_VOLUME = "state"
+"""The volume there; a pod template's volume of this name stands in for the operator's."""
 
 # The worker's environment.
 ENV_LOG_FILE = "DATA_ANALYSIS_LOG"

@@ -86,7 +86,7 @@ def read_part(
     for member in known.values():
         here = _inside(path, member.name)
         if value.get(member.name) is not None:
-            read = _Reader(member, found, secret=part is spec.SecretSource).read(
+            read = _Reader(member, found, secret=part in spec.UNSHOWN).read(
                 member.hint, value[member.name], here
             )
             if read is not _BROKEN:
@@ -173,7 +173,7 @@ class _Reader:
             return value
         side = "less than" if value < low else "more than"
         limit = low if value < low else high
-        wrong = f"{wording.shown(value)} is {side} {limit:.15g}"
+        wrong = f"{wording.shown(value)} is {side} {limit:.16g}"
         self._found.add(path, wrong, f"give a number {wording.interval(minimum, maximum)}".strip())
         return _BROKEN
 

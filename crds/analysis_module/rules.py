@@ -14,6 +14,8 @@ Finding = tuple[str, str, str]
 """Path inside the part ("" = the part itself), what is wrong, how to mend it."""
 
 _SERVER = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\]):([0-9]{1,5})")
+CREDENTIALS = r"[a-z0-9]+://[^/]*@"
+"""How a URL begins that names a user or a password."""
 _RESERVED = ("_data_quality", "_topics")
 
 
@@ -126,6 +128,12 @@ def _backoff(policy: spec.Errors) -> Iterator[Finding]:
         yield "maxBackoffSeconds", wrong, f"give {least:g} or more"
 
 
+def _snapshots(snapshots: spec.Snapshots) -> Iterator[Finding]:
+    if snapshots.url is not None and re.match(CREDENTIALS, snapshots.url):
+        mend = "remove it, and give credentials by the worker's environment or its service account"
+        yield "url", "names a user or a password before an @", mend
+
+
 def _autoscaling(bounds: spec.Autoscaling) -> Iterator[Finding]:
     least, most = bounds.min_replicas, bounds.max_replicas
     if most < least:
@@ -145,6 +153,7 @@ ALL = (
     Rule(spec.Trigger, ("policy", "intervalSeconds"), _interval),
     Rule(spec.Callback, ("entrypoint", "configMapRef", "file", "source"), _callback),
     Rule(spec.Errors, ("backoffSeconds", "maxBackoffSeconds"), _backoff),
+    Rule(spec.Snapshots, ("url",), _snapshots),
     Rule(spec.Autoscaling, ("minReplicas", "maxReplicas"), _autoscaling),
 )
 """Every rule; reading applies those of a part's type."""

@@ -233,7 +233,8 @@ def _scalar(member: shape.Member, hint: type) -> dict[str, Any]:
     if hint is str:
         shortest = 1 if metadata["minimum"] is None else metadata["minimum"]
         schema = {"type": "string", "minLength": shortest, "maxLength": metadata["maximum"] or LONGEST_TEXT}
-        form = metadata["pattern"] if member not in shape.members(spec.SecretSource) else None
+        unshown = any(member in shape.members(part) for part in spec.UNSHOWN)
+        form = None if unshown else metadata["pattern"]
         return schema | ({"pattern": f"^(?:{form})$"} if form else {})
     bounds = {"minimum": metadata["minimum"], "maximum": metadata["maximum"]}
     return _number(hint) | {bound: value for bound, value in bounds.items() if value is not None}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from analysis_module import cel, names, spec, wording
+from analysis_module import cel, names, rules, spec, wording
 
 _HOST = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\]"
 _SERVER = cel.form(rf"(?:{_HOST}):[0-9]{{1,5}}")
@@ -94,6 +94,16 @@ _ERRORS = (
     ),
 )
 
+_SNAPSHOTS = (
+    cel.Rule(
+        f"!has(self.url) || !self.url.matches({cel.text(f'^{rules.CREDENTIALS}')})",
+        "url names a user or a password before an @; "
+        "remove it, and give credentials by the worker's environment or its service account",
+        "url",
+        cel.FORBIDDEN,
+    ),
+)
+
 _AUTOSCALING = (
     cel.Rule(
         "self.maxReplicas >= self.minReplicas",
@@ -163,6 +173,7 @@ PARTS: Mapping[type, tuple[cel.Rule, ...]] = {
     spec.Trigger: _TRIGGER,
     spec.Callback: _CALLBACK,
     spec.Errors: _ERRORS,
+    spec.Snapshots: _SNAPSHOTS,
     spec.Autoscaling: _AUTOSCALING,
     spec.Workers: _WORKERS,
 }

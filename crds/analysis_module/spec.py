@@ -304,6 +304,37 @@ class Partitioning:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Snapshots:
+    """Copies of the windows' files, so that a worker on another node need not rewind the topics."""
+
+    url: str | None = setting(
+        None, change=ROLLING, pattern=forms.SNAPSHOTS, doc="Where copies go; none: no snapshots."
+    )
+    interval_seconds: float = setting(
+        900.0, change=ROLLING, minimum=1, maximum=86_400, doc="From one snapshot to the next."
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class State:
+    """Windows kept in files beside the worker, so that a restart need not rewind the topics."""
+
+    enabled: bool = setting(True, change=ROLLING, doc="Whether windows are kept in files.")
+    max_bytes: int = setting(
+        10 * 2**30,
+        change=ROLLING,
+        minimum=2**20,
+        maximum=2**50,
+        doc="Most bytes of files per worker; windows beyond them are rebuilt from Kafka.",
+    )
+    snapshots: Snapshots = setting(Snapshots, change=ROLLING)
+
+
+UNSHOWN = (SecretSource, Snapshots)
+"""Parts in which somebody may write a secret: no message shows a text of theirs."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Autoscaling:
     """Bounds and target of the number of workers."""
 
@@ -355,6 +386,7 @@ class ModuleSpec:
         600.0, change=HOT, minimum=0.001, maximum=1_000_000_000, doc="Unseen so long, a station is dropped."
     )
     partitioning: Partitioning = setting(Partitioning, change=RECREATE)
+    state: State = setting(State, change=ROLLING)
     workers: Workers = setting(Workers, change=NONE)
     observability: Observability = setting(Observability, change=HOT)
     suspend: bool = setting(False, change=NONE, doc="Stop the workers; progress is kept.")

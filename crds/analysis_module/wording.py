@@ -17,6 +17,7 @@ _FORMS = {
     forms.VARIABLE: "the name of an environment variable: letters, digits or '_'",
     forms.FUNCTION: "the name of a Python function",
     forms.ENTRYPOINT: "package.module:function",
+    forms.SNAPSHOTS: "file:///path, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix",
     names.RESOURCE_NAME_PATTERN: "1 to 52 lower-case letters, digits or '-', not '-' at an end",
     names.NAMESPACE_PATTERN: "1 to 63 lower-case letters, digits or '-', not '-' at an end",
 }
@@ -58,8 +59,8 @@ def form(pattern: str) -> str:
 def interval(minimum: float | None, maximum: float | None) -> str:
     """Describe bounds: `of 1 or more`, `of at most 5`, `from 1 to 5`; "" without any."""
     if minimum is None:
-        return "" if maximum is None else f"of at most {maximum:.15g}"
-    return f"of {minimum:.15g} or more" if maximum is None else f"from {minimum:.15g} to {maximum:.15g}"
+        return "" if maximum is None else f"of at most {maximum:.16g}"
+    return f"of {minimum:.16g} or more" if maximum is None else f"from {minimum:.16g} to {maximum:.16g}"
 
 
 def one_of(choices: list[Any]) -> str:

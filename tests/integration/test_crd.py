@@ -241,6 +241,24 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     (an_input(arrays=["b"]), "spec.inputs[0].arrays", "add it to fields, or remove it here"),
     (an_input(aliases={"b": ["c"]}), "spec.inputs[0].aliases", "add it to fields, or remove it here"),
     (an_input(dtypes={"b": "float32"}), "spec.inputs[0].dtypes", "add it to fields, or remove it here"),
+    ({"state": {"maxBytes": 1_048_575}}, "spec.state.maxBytes", "greater than or equal to 1048576"),
+    ({"state": {"maxBytes": 2**50 + 1}}, "spec.state.maxBytes", "less than or equal to"),
+    ({"state": {"enabled": "no"}}, "spec.state.enabled", "must be of type boolean"),
+    (
+        {"state": {"snapshots": {"intervalSeconds": 0.5}}},
+        "spec.state.snapshots.intervalSeconds",
+        "greater than or equal to 1",
+    ),
+    (
+        {"state": {"snapshots": {"url": "https://example.com/bucket"}}},
+        "spec.state.snapshots.url",
+        "right form; give file:///path, s3://bucket/prefix",
+    ),
+    (
+        {"state": {"snapshots": {"url": "s3://key:secret@bucket/windows"}}},
+        "spec.state.snapshots.url",
+        "before an @; remove it, and give credentials by the worker's environment",
+    ),
     # The catalogue and the whole spec.
     ({"module": "load_predictoin"}, "spec.module", "load_predictoin is not one of the catalogue"),
     ({"inputs": []}, "spec.inputs", "list at least one"),
@@ -418,6 +436,8 @@ class TestBadManifests:
             security(protocol="SSL", ca={"secretName": "s", "key": "hunter2 is my password"}),
             security(protocol="SSL", ca="hunter2"),
             security(protocol="SSL", ca={"env": ["hunter2"]}),
+            {"state": {"snapshots": {"url": "s3://key:hunter2@bucket"}}},
+            {"state": {"snapshots": {"url": "s3://key:a/hunter2@bucket"}}},
         ],
         ids=words,
     )

@@ -52,6 +52,7 @@ def test_the_guides_five_metrics_are_spelt_to_the_letter() -> None:
 def test_files_in_the_pod_stand_in_their_directories() -> None:
     assert names.ASSIGNMENT_PATH == "/etc/analysis/assignment/assignment.json"
     assert names.secret_path("kafka", "password") == "/etc/analysis/secrets/kafka/password"
+    assert names.STATE_DIRECTORY == "/var/lib/analysis/state"
     assert names.callback_path("callback.py") == "/etc/analysis/callback/callback.py"
 
 

@@ -138,6 +138,68 @@ def test_back_off_does_not_shrink() -> None:
     assert _problems(errors={"backoffSeconds": 60, "maxBackoffSeconds": 60}) == {}
 
 
+def _snapshots(url: Any) -> dict[str, str]:
+    return _problems(state={"snapshots": {"url": url}})
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["file:///mnt/windows", "s3://bucket", "gs://a.bucket_of/ours/", "az://container/prefix", "s3://b-1/a@b"],
+)
+def test_a_path_or_a_bucket_is_a_place_for_snapshots(url: str) -> None:
+    assert _snapshots(url) == {}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            "/mnt/windows",
+            "file://mnt",
+            "file:///",
+            "https://example.com/bucket",
+            "S3://bucket",
+            "s3:/bucket",
+            "s3://",
+        ),
+        *(
+            "s3://bucket:9000/a",
+            "s3://bucket/a b",
+            "az://container/a?sig=1",
+            "gs://bucket#a",
+            "s3://bucket\n",
+        ),
+    ],
+)
+def test_another_form_is_no_place_for_snapshots(url: str) -> None:
+    assert _snapshots(url) == {"spec.state.snapshots.url": "the text does not have the right form"}
+
+
+@pytest.mark.parametrize("url", ["s3://user@bucket/a", "s3://key:hunter2@bucket", "az://a@b@container/x"])
+def test_credentials_in_a_place_for_snapshots_are_refused_by_what_to_do_instead(url: str) -> None:
+    with pytest.raises(errors.InvalidSpec) as told:
+        reading.read_spec({"module": "load_prediction", "state": {"snapshots": {"url": url}}})
+    assert str(told.value) == (
+        "spec.state.snapshots.url: names a user or a password before an @; "
+        "remove it, and give credentials by the worker's environment or its service account"
+    )
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://key:hunter2@bucket",
+        "s3://k:hun/hunter2@bucket",
+        "https://key:hunter2@example.com",
+        ["hunter2"],
+    ],
+)
+def test_a_password_in_a_place_for_snapshots_is_not_shown(url: Any) -> None:
+    told = _snapshots(url)
+    assert list(told) == ["spec.state.snapshots.url"]
+    assert "hunter2" not in str(told)
+
+
 def test_replicas_have_room_between_their_bounds() -> None:
     told = _problems(workers={"autoscaling": {"minReplicas": 3, "maxReplicas": 2}})
     assert told == {"spec.workers.autoscaling.maxReplicas": "2 is less than minReplicas, 3"}

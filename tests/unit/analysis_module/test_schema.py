@@ -121,6 +121,7 @@ class TestFields:
         secrets = {path: node for path, node in BY_PATH.items() if ".security.password" in path}
         assert len(secrets) == 5
         assert [path for path, node in secrets.items() if "pattern" in node] == []
+        assert "pattern" not in BY_PATH["spec.state.snapshots.url"]
 
     def test_every_list_and_every_object_of_the_users_own_is_bounded(self) -> None:
         lists = {path for path, node in BY_PATH.items() if node["type"] == "array"}
@@ -177,6 +178,8 @@ class TestDefaults:
             {"module": "load_prediction", **{name: {} for name in ("callback", "output", "errors")}},
             {"module": "load_prediction", "errors": {"breaker": {}}, "observability": {}, "partitioning": {}},
             {"module": "load_prediction", "kafka": {"security": {}}, "workers": {"autoscaling": {}}},
+            {"module": "load_prediction", "state": {}},
+            {"module": "load_prediction", "state": {"snapshots": {"url": "s3://bucket"}}},
             {
                 "module": "any",
                 "inputs": [{"topic": "T", "fields": ["a"], "windowSize": 1, "stationKey": {}}],

@@ -33,6 +33,12 @@ def test_defaults_promise_no_more_than_the_plain_service() -> None:
     assert MINIMAL.partitioning == spec.Partitioning(slots=64, routing=spec.Routing.FILTERED)
 
 
+def test_windows_are_kept_in_ten_gibibytes_of_files_and_copied_nowhere() -> None:
+    assert MINIMAL.state == spec.State(
+        enabled=True, max_bytes=10_737_418_240, snapshots=spec.Snapshots(url=None, interval_seconds=900.0)
+    )
+
+
 def test_a_station_is_sought_under_the_seven_names_in_order() -> None:
     sought = ("stationId", "hostId", "meterId", "station_id", "host_id", "hostCode", "meter_id")
     assert spec.StationKey().fields == sought

@@ -44,6 +44,7 @@ def test_the_kind_of_a_value_does_not_show_it(value: object, text: str) -> None:
         (None, 5, "of at most 5"),
         (1, 10_000_000, "from 1 to 10000000"),
         (0.001, 86_400, "from 0.001 to 86400"),
+        (2**20, 2**50, "from 1048576 to 1125899906842624"),
     ],
 )
 def test_bounds_are_put_into_words(minimum: float | None, maximum: float | None, text: str) -> None:
