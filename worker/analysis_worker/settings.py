@@ -1,6 +1,7 @@
 """What is set for a worker process rather than for a module: intervals, bounds, where it listens."""
 
 import dataclasses
+import pathlib
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -17,3 +18,5 @@ class Settings:
     status_interval_seconds: float = 0.5
     expiry_interval_seconds: float = 5.0
     most_per_poll: int = 2000
+    state_directory: pathlib.Path | None = None
+    """Where windows are kept in files; None: nowhere."""

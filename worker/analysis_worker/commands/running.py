@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 from prometheus_client import CollectorRegistry
 
 from analysis_module import assignment as assignments
-from analysis_module import errors, names
+from analysis_module import errors, names, spec
 from analysis_worker import VERSION, delivery, service
 from analysis_worker.assignments import watching
 from analysis_worker.callbacks.loading import CallbackError
@@ -55,6 +55,12 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("--host", default="0.0.0.0", help="address of the HTTP server (default %(default)s)")
     parser.add_argument("--port", type=int, default=names.HTTP_PORT, help="its port (default %(default)s)")
     parser.add_argument("--commit-interval", type=float, default=1.0, metavar="SECONDS", help="default 1")
+    parser.add_argument(
+        "--state-directory",
+        type=pathlib.Path,
+        metavar="PATH",
+        help="where windows are kept in files (default: nowhere; restarts then rewind the topics)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -95,10 +101,7 @@ async def _run(arguments: argparse.Namespace) -> int:
         assignment,
         dataclasses.replace(connector_of(secrets), secrets=secrets),
         metrics=metrics,
-        settings=Settings(
-            commit_interval_seconds=arguments.commit_interval,
-            most_per_poll=secrets.taken.connection.max_poll_records,
-        ),
+        settings=settings_of(arguments, assignment.module_spec, secrets.taken.connection.max_poll_records),
     )
     metrics.watch(worker.report)
     server = http.StatusServer(
@@ -107,6 +110,15 @@ async def _run(arguments: argparse.Namespace) -> int:
     async with _listening(server):
         with systemd.Notifier(lambda: [worker.report]) as notifier:
             return await _until_told(worker, arguments, path, content, notifier)
+
+
+def settings_of(arguments: argparse.Namespace, asked: spec.ModuleSpec, most_per_poll: int) -> Settings:
+    """What is set for this process; a module that keeps no windows in files has no directory for them."""
+    return Settings(
+        commit_interval_seconds=arguments.commit_interval,
+        most_per_poll=most_per_poll,
+        state_directory=arguments.state_directory if asked.state.enabled else None,
+    )
 
 
 def connector_of(known: connecting.Connecting) -> delivery.Connector:

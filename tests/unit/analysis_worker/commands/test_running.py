@@ -1,5 +1,6 @@
 """`analysis-worker run` as a process on Kafka in memory: what systemd hears of it, and its log's form."""
 
+import argparse
 import json
 import signal
 import subprocess
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from analysis_module import reading
+from analysis_worker.commands import running
 from tests.unit.analysis_worker import in_memory, notified
 
 WATCHDOG_SECONDS = 0.4
@@ -45,6 +48,28 @@ def program(directory: Path, **observability: str) -> list[str]:
     manifest = directory / "module.yaml"
     manifest.write_text(yaml.safe_dump(document), encoding="utf-8")
     return ["-c", PROGRAM, "run", "-f", str(manifest), "--host", "127.0.0.1", "--port", "0"]
+
+
+def state_directory(*options: str, **state: bool) -> Path | None:
+    """Where a worker started so keeps windows in files."""
+    parser = argparse.ArgumentParser()
+    running.add_parser(parser.add_subparsers())
+    arguments = parser.parse_args(["run", "-f", "module.yaml", *options])
+    return running.settings_of(
+        arguments, reading.read_spec({**in_memory.SPEC, "state": state}), 500
+    ).state_directory
+
+
+def test_windows_are_kept_in_files_in_the_directory_that_it_is_told() -> None:
+    assert state_directory("--state-directory", "/var/lib/analysis/state") == Path("/var/lib/analysis/state")
+
+
+def test_windows_are_kept_in_no_files_if_it_is_told_no_directory() -> None:
+    assert state_directory() is None
+
+
+def test_windows_are_kept_in_no_files_if_the_module_says_so() -> None:
+    assert state_directory("--state-directory", "/var/lib/analysis/state", enabled=False) is None
 
 
 def test_systemd_hears_of_its_start_its_state_and_its_stop(
