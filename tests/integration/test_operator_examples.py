@@ -73,5 +73,14 @@ def test_no_secret_of_the_secured_example_stands_anywhere_but_in_its_secret(plac
     assert "replace-me" not in seen
 
 
+def test_the_windows_on_a_claim_are_on_that_claim(place: OperatedNamespace) -> None:
+    (module,) = applied(place, EXAMPLES / "kubernetes" / "windows-on-a-claim.yaml")
+    module.until(_has_worker(module), "it gets its worker")
+    pod = module.children()["deployments", "year-of-load-0"]["spec"]["template"]["spec"]
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    assert volumes["state"]["persistentVolumeClaim"] == {"claimName": "year-of-load-windows"}
+    assert "emptyDir" not in volumes["state"]
+
+
 def _has_worker(module: ModuleDriver) -> Callable[[], bool]:
     return lambda: ("deployments", f"{module.name}-0") in module.children()

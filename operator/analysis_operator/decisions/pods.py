@@ -20,6 +20,7 @@ ANNOTATION_ROLLOUT = f"{names.API_GROUP}/rollout"
 _USER = 1000
 _STOP_SECONDS = 30
 _TMP = "/tmp"
+_MIB = 2**20
 
 
 def rolling_document(asked: spec.ModuleSpec) -> list[Any]:
@@ -138,6 +139,10 @@ def _container(pod: Shape, options: Options) -> dict[str, Any]:
         {"name": "assignment", "mountPath": names.ASSIGNMENT_DIRECTORY, "readOnly": True},
         {"name": "tmp", "mountPath": _TMP},
     ]
+    arguments = ["run", "--assignment", names.ASSIGNMENT_PATH]
+    if pod.asked.state.enabled:
+        mounts.append({"name": names.STATE_VOLUME, "mountPath": names.STATE_DIRECTORY})
+        arguments += ["--state-directory", names.STATE_DIRECTORY]
     for secret in secrets(pod.asked):
         path = f"{names.SECRETS_DIRECTORY}/{secret}"
         mounts.append({"name": _secret_volume(secret), "mountPath": path, "readOnly": True})
@@ -145,7 +150,7 @@ def _container(pod: Shape, options: Options) -> dict[str, Any]:
         "name": overlays.CONTAINER,
         "image": pod.asked.workers.image or options.worker_image,
         "imagePullPolicy": options.image_pull_policy,
-        "args": ["run", "--assignment", names.ASSIGNMENT_PATH],
+        "args": arguments,
         "env": _environment(options),
         "ports": [{"name": names.HTTP_PORT_NAME, "containerPort": names.HTTP_PORT, "protocol": "TCP"}],
         "resources": _texts(pod.asked.workers.resources or options.resources),
@@ -188,8 +193,16 @@ def _probe(path: str, *, period: int, failures: int) -> dict[str, Any]:
 def _volumes(pod: Shape) -> Iterator[dict[str, Any]]:
     yield {"name": "assignment", "configMap": {"name": pod.config_map}}
     yield {"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}}
+    if pod.asked.state.enabled:
+        limit = _state_limit(pod.asked.state.max_bytes)
+        yield {"name": names.STATE_VOLUME, "emptyDir": {"sizeLimit": limit}}
     for secret in secrets(pod.asked):
         yield {"name": _secret_volume(secret), "secret": {"secretName": secret, "defaultMode": 0o440}}
+
+
+def _state_limit(most_bytes: int) -> str:
+    """A quantity above what a worker's files may take: the kubelet evicts a pod that goes beyond it."""
+    return f"{-(-most_bytes * 11 // (10 * _MIB))}Mi"
 
 
 def _secret_volume(secret: str) -> str:

@@ -91,6 +91,10 @@ SPECS: Mapping[str, Mapping[str, Any]] = {
             "volumes": [{"name": "models", "emptyDir": {"sizeLimit": 1048576}}],
         }
     ),
+    "no files": a_spec(state={"enabled": False}),
+    "a claim for its files": with_overlay(
+        {"volumes": [{"name": "state", "persistentVolumeClaim": {"claimName": "windows"}}]}
+    ),
     "aligned": a_spec(partitioning={"slots": 8, "routing": "Aligned"}, workers={"replicas": 3}),
     "inline source": a_spec(callback={"source": "def callback(station_id, module_input):\n    return 1\n"}),
     "many slots": a_spec(partitioning={"slots": 4096}, workers={"replicas": 7}),

@@ -106,6 +106,49 @@ class TestTheTemplate:
         assert template()["metadata"]["annotations"] == {pods.ANNOTATION_ROLLOUT: "r"}
 
 
+STATE = {"name": names.STATE_VOLUME, "mountPath": names.STATE_DIRECTORY}
+
+
+def state_volumes(asked: Any) -> list[Any]:
+    """The volumes for the windows' files in the template of a spec."""
+    pod = pods.Shape(module="demo", asked=reading.read_spec(asked), shard=0, config_map="demo-0", rollout="r")
+    volumes = pods.template(pod, Options())["spec"]["volumes"]
+    return [each for each in volumes if each["name"] == names.STATE_VOLUME]
+
+
+class TestTheStateDirectory:
+    def test_is_mounted_to_be_written_and_told_to_the_worker(self) -> None:
+        assert STATE in container()["volumeMounts"]
+        assert container()["args"] == [
+            *("run", "--assignment", names.ASSIGNMENT_PATH),
+            *("--state-directory", names.STATE_DIRECTORY),
+        ]
+
+    def test_belongs_to_the_workers_group(self) -> None:
+        context = template()["spec"]["securityContext"]
+        assert context["fsGroup"] == context["runAsGroup"] == 1000
+
+    @pytest.mark.parametrize(
+        ("most_bytes", "limit"),
+        [(None, "11264Mi"), (2**20, "2Mi"), (10 * 2**20, "11Mi"), (10 * 2**20 + 1, "12Mi")],
+    )
+    def test_may_grow_a_tenth_beyond_its_files_rounded_up_to_mebibytes(
+        self, most_bytes: int | None, limit: str
+    ) -> None:
+        volumes = state_volumes(fleets.a_spec(state={"maxBytes": most_bytes}))
+        assert volumes == [{"name": "state", "emptyDir": {"sizeLimit": limit}}]
+
+    def test_is_not_there_where_windows_are_kept_in_no_files(self) -> None:
+        assert state_volumes(SPECS["no files"]) == []
+        assert STATE not in container("no files")["volumeMounts"]
+        assert container("no files")["args"] == ["run", "--assignment", names.ASSIGNMENT_PATH]
+
+    def test_is_on_the_volume_of_that_name_in_the_modules_pod_template(self) -> None:
+        claim = {"name": "state", "persistentVolumeClaim": {"claimName": "windows"}}
+        assert state_volumes(SPECS["a claim for its files"]) == [claim]
+        assert STATE in container("a claim for its files")["volumeMounts"]
+
+
 def test_the_checker_itself_finds_a_fault_in_each_control() -> None:
     faults: list[tuple[tuple[str, ...], Any]] = [
         (("spec", "hostNetwork"), True),
