@@ -40,6 +40,10 @@ class Committer:
         """What the progress topic already says."""
         self._written.update(held)
 
+    def written(self, slot: int) -> progress_log.SlotProgress | None:
+        """The newest progress of a slot that Kafka has."""
+        return self._written.get(slot)
+
     async def commit(self, feeds: Iterable[Feed]) -> None:
         """Write what has moved since the last time; returns when Kafka has it."""
         feeds = list(feeds)
@@ -116,7 +120,11 @@ class Committer:
         entries = []
         for slot in feed.reader.slots:
             parts = {place: part for place, part in feed.parts.items() if slot in part.done.before}
-            self._floors[slot] = {place: part.progress.position for place, part in parts.items()}
+            held = self._written[slot].floors if slot in self._written else {}
+            self._floors[slot] = {
+                place: min(part.progress.position, held.get(place, part.progress.position))
+                for place, part in parts.items()
+            }
             if slot not in self._written:
                 start = {p: (part.done.before[slot], progress.Pending()) for p, part in parts.items()}
                 entries.append(self._progress(slot, start))

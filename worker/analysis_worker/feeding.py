@@ -15,7 +15,7 @@ from analysis_worker.assembling import Assembly
 from analysis_worker.engine import intake, progress
 from analysis_worker.engine.records import Record, TopicPartition
 from analysis_worker.flow import Flow
-from analysis_worker.kafka import ports, progress_log
+from analysis_worker.kafka import ports
 from analysis_worker.observability.metrics import WorkerMetrics
 
 log = logging.getLogger(__name__)
@@ -33,8 +33,8 @@ _DISCOVERY_SECONDS = 30.0
 _MISSING_TOPIC_SECONDS = 3.0
 _CAUGHT_UP_RECORDS = 500
 _FAR_AWAY = 1 << 62
+_NOTHING: starting.Kept = {}
 
-Progress = Mapping[int, progress_log.SlotProgress]
 Left = tuple[int, progress.Pending]
 """Of a slot in a partition: the next offset to take, and what was taken before it but is not done."""
 
@@ -91,11 +91,11 @@ class Feed:
         own = self.reader.slots - self._expected
         return await self.discovery.partitions(self.source, self.assembly, own)
 
-    async def begin(self, held: Progress) -> None:
+    async def begin(self, held: starting.Progress, kept: starting.Kept = _NOTHING) -> None:
         """Connect and take position; windows are restored by `run`. After an error it may be tried again."""
         await self.source.start()
         try:
-            await self._place(await self._found(), held)
+            await self._place(await self._found(), held, kept)
             await self._assign()
         except BaseException:
             await self.source.close()
@@ -118,7 +118,9 @@ class Feed:
         self._fresh, self._changed = source, asyncio.Event()
         return self._changed
 
-    async def _place(self, places: Sequence[TopicPartition], held: Progress) -> None:
+    async def _place(
+        self, places: Sequence[TopicPartition], held: starting.Progress, kept: starting.Kept
+    ) -> None:
         """Make the intake of each partition, at the lowest offset that its slots still need."""
         bounds = await self.source.bounds(places)
         committed = await self.source.committed(places)
@@ -126,21 +128,13 @@ class Feed:
             topic = self.discovery.topics(self.assembly)[place.topic]
             slots = [place.partition] if topic.aligned else sorted(self.reader.slots)
             start = starting.Start(place, bounds[place], committed.get(place), self._reset(place, held))
-            wanted = {slot: start.resume(held.get(slot)) for slot in slots}
-            start.tell(min(wanted.values(), default=0), max(wanted.values(), default=0), self._metrics)
-            resume = {slot: start.within(offset) for slot, offset in wanted.items()}
-            done = start.done(held, resume)
-            first, end = bounds[place]
-            floors = [start.floor(held.get(slot), resume[slot]) for slot in slots]
-            position = min([*resume.values(), *floors], default=end)
-            if topic.teaches or topic.kind is intake.Kind.DEVICES:
-                position = first
-            part = intake.PartitionIntake(topic, place.partition, position=position, slots=slots)
-            part.done, part.restoring = done, self.restoring
-            self._replayed[place] = (position, max([position, *done.before.values()]))
-            self.parts[place], self.lags[place] = part, lags.Lag(end)
+            part = starting.intake_of(topic, start, slots, held, kept, self._metrics)
+            part.restoring = self.restoring
+            position = part.progress.position
+            self._replayed[place] = (position, max([position, *part.done.before.values()]))
+            self.parts[place], self.lags[place] = part, lags.Lag(bounds[place][1])
 
-    def _reset(self, place: TopicPartition, held: Progress) -> spec.AutoOffsetReset:
+    def _reset(self, place: TopicPartition, held: starting.Progress) -> spec.AutoOffsetReset:
         """A new partition of a topic that is already read starts at its beginning: nothing in it was seen."""
         known = {p.topic for slot in held.values() for p in slot.offsets}
         if place.topic in known:
@@ -262,6 +256,30 @@ class Feed:
             self._flow.take(self.reader.release_held(part, now_ms), now_ms)
         self._relieve()
         log.info("windows of %s slots are restored", len(self.reader.slots))
+
+    def stream_time_ms(self) -> int:
+        """Now, or as far as the slowest partition has been read: a backlog must not expire its stations."""
+        behind = [
+            part.last_timestamp
+            for place, part in self.parts.items()
+            if part.source.trigger
+            and not part.caught_up
+            and (part.taken or (self.lags[place].end_offset or 0) > part.progress.position)
+        ]
+        return min([int(self._clock() * 1000), *behind])
+
+    @property
+    def settled_slots(self) -> set[int]:
+        """The slots that this feed alone brings."""
+        return self.reader.slots - self._expected
+
+    def reached(self, topic: str, slot: int) -> dict[int, int]:
+        """How far a slot was taken in each partition of a topic."""
+        return {
+            place.partition: part.progress.reached(slot)
+            for place, part in self.parts.items()
+            if place.topic == topic and slot in part.progress.pending
+        }
 
     def restore_progress(self) -> float:
         """How much of the muted replay is done, 0 to 1."""

@@ -125,6 +125,8 @@ class Report:
             breakers_open=sum(1 for record in flow.records.values() if record.breaker.is_open(now)),
             window_bytes=window_bytes,
             committed_at=worker.committer.committed_at,
+            state_bytes=worker.checkpoints.used,
+            checkpointed_at=worker.checkpoints.checkpointed_at,
             restore_progress=feed.restore_progress(),
             missing_topics=tuple(sorted(feed.missing)),
             misaligned_topics=tuple(sorted(feed.discovery.misaligned)),

@@ -3,14 +3,24 @@
 import asyncio
 import contextlib
 import logging
-import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import Any, TypeVar
 
 from analysis_module import assignment as assignments
 from analysis_module import spec
-from analysis_worker import assembling, changing, committing, delivery, feeding, flow, reporting, rotation
+from analysis_worker import (
+    assembling,
+    changing,
+    checkpointing,
+    committing,
+    delivery,
+    feeding,
+    flow,
+    reaching,
+    reporting,
+    rotation,
+)
 from analysis_worker.callbacks import lanes, loading
 from analysis_worker.engine import intake
 from analysis_worker.engine.engine import Engine
@@ -22,10 +32,6 @@ from analysis_worker.settings import Settings
 log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
-
-
-class KafkaUnreachable(ConnectionError):
-    """Kafka could not be reached within the bound of a start: names the brokers, the reason and the mend."""
 
 
 class Superseded(Exception):
@@ -97,7 +103,10 @@ class Worker:
         Raises CallbackError, KafkaUnreachable, KafkaRefused or KafkaSettingsError.
         """
         callback = self._given_callback or loading.load(self.assignment.module_spec.callback)
-        self.engine = Engine(self.assembly.engine_settings, self.assignment.slots)
+        self.checkpoints = checkpointing.checkpointing_of(
+            self.settings.state_directory, self.assignment, self.assembly.wiring, self.metrics
+        )
+        self.engine = Engine(self.assembly.engine_settings, self.assignment.slots, self.checkpoints.memory)
         self.box = outbox.Outbox(
             self.delivery.make_sink,
             self._output_refused,
@@ -120,13 +129,21 @@ class Worker:
         self._spawn(self.pulse.beat())
         self._spawn(self.report.keep_current())
         held = await self._take_slots(self.assignment.slots)
+        kept = await self.checkpoints.restore(self.engine, held)
         self.feed = self._make_feed(intake.Reader(self.engine, self.assignment.slots))
-        await self._reached(lambda: self.feed.begin(held))
+        await self._reached(lambda: self.feed.begin(held, kept))
         await self.committer.initial(self.feed)
         self._limit_station_series(self.assignment.module_spec)
         self.applied_at = time.time()
         self.state = "restoring"
-        for work in (self.feed.run, self._commit_regularly, self._expire_regularly, self._rotate):
+        works = (
+            self.feed.run,
+            self._commit_regularly,
+            self._expire_regularly,
+            self._rotate,
+            self._checkpoint,
+        )
+        for work in works:
             self._spawn(self._guarded(work))
         self._spawn(self._guarded(self._end_if_replaced))
         self.report.refresh()
@@ -147,24 +164,12 @@ class Worker:
         )
 
     async def _reached(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
-        """Try until Kafka answers, with back-off and jitter: within a bound at the start, later for ever."""
-        deadline = time.monotonic() + self.settings.connect_within_seconds
-        pause = 0.2
-        while True:
-            try:
-                return await attempt()
-            except (ports.KafkaUnavailable, ports.KafkaRefused) as error:
-                starting = self.state == "starting"
-                if starting and isinstance(error, ports.KafkaRefused):
-                    raise
-                if starting and time.monotonic() + pause > deadline:
-                    servers = ", ".join(self.assignment.module_spec.kafka.bootstrap_servers)
-                    raise KafkaUnreachable(
-                        f"no Kafka at {servers}: {error}; check kafka.bootstrapServers and the network"
-                    ) from error
-                log.warning("Kafka is not reached yet: %s", error)
-                await asyncio.sleep(pause * random.uniform(0.5, 1.0))
-                pause = min(pause * 2, 5.0)
+        return await reaching.reached(
+            attempt,
+            starting=lambda: self.state == "starting",
+            within_seconds=self.settings.connect_within_seconds,
+            servers=self.assignment.module_spec.kafka.bootstrap_servers,
+        )
 
     async def _ensure_topics(self) -> None:
         wiring, topics = self.assembly.wiring, self._connector.topics()
@@ -219,7 +224,7 @@ class Worker:
     async def _expire_regularly(self) -> None:
         while True:
             await asyncio.sleep(self.settings.expiry_interval_seconds)
-            gone = self.engine.expire(self._stream_time_ms())
+            gone = self.engine.expire(self.feed.stream_time_ms())
             self.flow.forget(gone)
 
     async def _end_if_replaced(self) -> None:
@@ -232,15 +237,8 @@ class Worker:
     async def _rotate(self) -> None:
         await self.rotation.run(self.box, lambda: [self.feed, *self.gains])
 
-    def _stream_time_ms(self) -> int:
-        """Now, or as far as the slowest partition has been read: a backlog must not expire its stations."""
-        now = int(time.time() * 1000)
-        behind = [
-            part.last_timestamp
-            for part in self.feed.parts.values()
-            if part.taken and not part.caught_up and part.source.trigger
-        ]
-        return min([now, *behind])
+    async def _checkpoint(self) -> None:
+        await self.checkpoints.run(self.engine, self.feed, self.committer.written)
 
     def _output_refused(self, message: ports.Message, reason: str) -> None:
         self.metrics.failed("output_refused")
@@ -333,6 +331,7 @@ class Worker:
             if self.delivery.ledger is not None:
                 self.delivery.ledger.give_way()  # another takes them over: not both may write what they ask
         self.flow.forget(gone)
+        await self.checkpoints.forget(slots)
         self.released_slots = tuple(sorted((set(self.released_slots) | slots) - self.assignment.slots))
         self.releasing_slots = ()
 
@@ -376,6 +375,7 @@ class Worker:
         if hasattr(self, "feed"):
             if not failed:
                 await self._last_commit(within * 0.2)
+            await self.checkpoints.close()
             for feed in (self.feed, *self.gains):
                 await feed.close()
         if hasattr(self, "box"):
@@ -390,3 +390,4 @@ class Worker:
         with contextlib.suppress(TimeoutError, ports.KafkaUnavailable):
             async with asyncio.timeout(within_seconds):
                 await self.committer.commit([self.feed, *self.gains])
+                await self.checkpoints.last(self.engine, self.feed, self.committer.written)

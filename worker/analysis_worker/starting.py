@@ -2,15 +2,19 @@
 
 import dataclasses
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from analysis_module import spec
-from analysis_worker.engine import progress
+from analysis_worker.engine import intake, progress
 from analysis_worker.engine.records import TopicPartition
 from analysis_worker.kafka import progress_log
 from analysis_worker.observability.metrics import WorkerMetrics
 
 log = logging.getLogger(__name__)
+
+Progress = Mapping[int, progress_log.SlotProgress]
+Kept = Mapping[int, Mapping[TopicPartition, int]]
+"""Of slots whose windows were kept: the first offset in a partition that is not in them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +43,11 @@ class Start:
                 before[slot], behind[slot] = ahead.reached, ahead.behind
         return progress.Done(before, behind)
 
-    def floor(self, held: progress_log.SlotProgress | None, resume: int) -> int:
-        """Where the rebuild of a slot's windows starts: without any progress, at the beginning."""
+    def floor(self, held: progress_log.SlotProgress | None, resume: int, kept: int | None = None) -> int:
+        """Where the rebuild of a slot's windows starts: where kept ones end; without any progress, at the
+        beginning."""
+        if kept is not None:
+            return max(self.bounds[0], kept)
         if held is None:
             return self.bounds[0]
         return max(self.bounds[0], held.floors.get(self.place, resume))
@@ -75,3 +82,28 @@ class Start:
                 highest,
                 self.within(highest),
             )
+
+
+def intake_of(
+    topic: intake.TopicIntake,
+    start: Start,
+    slots: Sequence[int],
+    held: Progress,
+    kept: Kept,
+    metrics: WorkerMetrics,
+) -> intake.PartitionIntake:
+    """A partition's intake, at the lowest offset that its slots still need."""
+    wanted = {slot: start.resume(held.get(slot)) for slot in slots}
+    start.tell(min(wanted.values(), default=0), max(wanted.values(), default=0), metrics)
+    resume = {slot: start.within(offset) for slot, offset in wanted.items()}
+    first, end = start.bounds
+    have = {slot: kept[slot][start.place] for slot in slots if start.place in kept.get(slot, {})}
+    have = {slot: offset for slot, offset in have.items() if offset <= end}  # else it was made anew
+    floors = [start.floor(held.get(slot), resume[slot], have.get(slot)) for slot in slots]
+    position = min([*resume.values(), *floors], default=end)
+    if topic.teaches or topic.kind is intake.Kind.DEVICES:
+        position = first
+    part = intake.PartitionIntake(topic, start.place.partition, position=position, slots=slots)
+    part.done = start.done(held, resume)
+    part.progress.skip = {slot: offset for slot, offset in have.items() if offset > position}
+    return part

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
-from analysis_worker import service
+from analysis_worker import reaching, service
 from analysis_worker.kafka import ports
 from d_a.errors import DataAnalysisError, KafkaConnectionError
 
@@ -121,7 +121,7 @@ class Runner:
                 raise KafkaConnectionError(
                     f"Kafka at {servers} did not answer within {bound:g} s; check the network and the brokers"
                 ) from None
-        except (service.KafkaUnreachable, ports.KafkaRefused, ports.KafkaUnavailable) as error:
+        except (reaching.KafkaUnreachable, ports.KafkaRefused, ports.KafkaUnavailable) as error:
             raise KafkaConnectionError(str(error)) from error
 
     async def _until_over(self, worker: service.Worker, told: "asyncio.Task[bool]") -> None:

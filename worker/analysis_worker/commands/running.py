@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from analysis_module import assignment as assignments
 from analysis_module import errors, names, spec
-from analysis_worker import VERSION, delivery, service
+from analysis_worker import VERSION, delivery, reaching, service
 from analysis_worker.assignments import watching
 from analysis_worker.callbacks.loading import CallbackError
 from analysis_worker.commands import documents
@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return 2
     except (CallbackError, connecting.KafkaSettingsError, http.CannotListen, logs.LogError, OSError) as error:
-        if isinstance(error, service.KafkaUnreachable):
+        if isinstance(error, reaching.KafkaUnreachable):
             print(error, file=sys.stderr)
             return 3
         print(error, file=sys.stderr)

@@ -12,9 +12,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from analysis_worker.engine.places import Array, Heap, Part, Place
 
 _NULL = type(None)
 _NUMERIC_TYPES = frozenset({int, float, _NULL})
@@ -22,17 +21,6 @@ _SCALAR_TYPES = frozenset({int, float, bool, str, _NULL})
 _PLAIN_KEY_TYPES = frozenset({str, _NULL})
 _EXACT_INTEGERS = 2.0**53  # float64 holds every smaller integer exactly
 _EXACT_INTEGERS_SINGLE = 2.0**24
-_FIRST_ALLOCATION = 64
-
-
-def _grown(array: Array, needed: int, capacity: int) -> Array:
-    """A larger copy of `array` with room for `needed` values, at most `capacity` if that is enough."""
-    length = max(_FIRST_ALLOCATION, len(array))
-    while length < needed:
-        length *= 2
-    larger = np.empty(max(needed, min(length, capacity)), dtype=array.dtype)
-    larger[: len(array)] = array
-    return larger
 
 
 class NumberColumn:
@@ -42,10 +30,10 @@ class NumberColumn:
     nothing; a front of zeros is memory that the system hands out untouched.
     """
 
-    __slots__ = ("_front", "_front_size", "_ints", "array", "capacity", "count", "first_null")
+    __slots__ = ("_front", "_front_size", "_ints", "array", "count", "first_null", "place")
 
-    def __init__(self, capacity: int, dtype: str = "float64") -> None:
-        self.capacity = capacity
+    def __init__(self, place: Place, dtype: str = "float64") -> None:
+        self.place = place
         self.array: Array = np.empty(0, dtype=dtype)
         self.count = 0
         self.first_null = sys.maxsize  # index of the oldest null
@@ -53,6 +41,19 @@ class NumberColumn:
         self._ints: bool | Array | None = None
         self._front: Array = self.array
         self._front_size = 0
+
+    @classmethod
+    def of(cls, place: Place, array: Array, *, kinds: bool | Array | None, first_null: int) -> "NumberColumn":
+        """A column that was kept: its values, and what `kinds` and `first_null` were."""
+        column = cls(place, str(array.dtype))
+        column._move(array)
+        column.count, column._ints, column.first_null = len(array), kinds, first_null
+        return column
+
+    @property
+    def kinds(self) -> bool | Array | None:
+        """Which of the values came as ints: all, none, a flag for each, or None while all are null."""
+        return self._ints
 
     def extend(self, values: Sequence[Any]) -> "Column":
         """Append `values`; return the column that holds all of them, this one or its successor."""
@@ -70,7 +71,7 @@ class NumberColumn:
             return _successor(self).extend(values)
         end = self.count + len(values)
         if end > len(self.array):
-            self._move(_grown(self.array, end, self.capacity))
+            self._move(self.place.grown(Part.NUMBERS, self.array, end))
         try:
             self.array[self.count : end] = values
         except OverflowError:
@@ -95,9 +96,10 @@ class NumberColumn:
             if len(kinds) < 2:
                 self._ints = kinds.pop() if kinds else None
                 return
-            flags = np.full(len(self.array), bool(flags))  # all that came before are of one kind
+            before = np.full(self.count, bool(flags))  # all that came before are of one kind
+            flags = self.place.grown(Part.FLAGS, before, len(self.array))
         elif len(flags) < end:
-            flags = _grown(flags, end, self.capacity)
+            flags = self.place.grown(Part.FLAGS, flags, end)
         flags[self.count : end] = [type(value) is int for value in values]
         self._ints = flags
 
@@ -127,15 +129,18 @@ class NumberColumn:
         if size < missing or (
             self._front[size - 1] != front and not (front != front and np.isnan(self._front[size - 1]))
         ):
-            size = missing
-            whole = np.zeros(size + max(len(self.array), self.capacity), dtype=self.array.dtype)
-            if front != 0.0:
-                whole[:size] = front
-            whole[size : size + self.count] = self.array[: self.count]
+            whole, size = self.place.fronted(self.array, front) or self._fronted(front, missing)
             self._front, self._front_size, self.array = whole, size, whole[size:]
         view = self._front[size - missing : size + stop]
         view.flags.writeable = False
         return view
+
+    def _fronted(self, front: float, size: int) -> tuple[Array, int]:
+        whole = np.zeros(size + max(len(self.array), self.place.capacity), dtype=self.array.dtype)
+        if front != 0.0:
+            whole[:size] = front
+        whole[size : size + self.count] = self.array[: self.count]
+        return whole, size
 
     def value(self, index: int) -> Any:
         """One value as a Python scalar."""
@@ -159,15 +164,15 @@ class NumberColumn:
             return numbers
         return [None if number != number else number for number in numbers]
 
-    def tail(self, start: int, capacity: int) -> "Column":
+    def tail(self, start: int, place: Place) -> "Column":
         """A new column with a copy of the values from `start` on."""
-        column = NumberColumn(capacity, str(self.array.dtype))
+        column = NumberColumn(place, str(self.array.dtype))
         kept = self.array[start : self.count]
-        column._move(_grown(kept, max(capacity, len(kept)), capacity))
+        column._move(place.grown(Part.NUMBERS, kept, max(place.capacity, len(kept))))
         column.count, column._ints = len(kept), self._ints
         if isinstance(self._ints, np.ndarray):
             flags = self._ints[start : self.count]
-            column._ints = _grown(flags, len(column.array), capacity) if flags.any() else False
+            column._ints = place.grown(Part.FLAGS, flags, len(column.array)) if flags.any() else False
         if self.first_null < self.count:
             nulls = np.flatnonzero(np.isnan(kept))
             column.first_null = int(nulls[0]) if len(nulls) else sys.maxsize
@@ -182,14 +187,22 @@ class NumberColumn:
 class CodeColumn:
     """Scalars of any type, each distinct one kept once."""
 
-    __slots__ = ("array", "capacity", "codes", "count", "distinct")
+    __slots__ = ("array", "codes", "count", "distinct", "place")
 
-    def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
+    def __init__(self, place: Place) -> None:
+        self.place = place
         self.array: Array = np.empty(0, dtype=np.int32)
         self.count = 0
         self.distinct: list[Any] = []
         self.codes: dict[Any, int] = {}
+
+    @classmethod
+    def of(cls, place: Place, array: Array, distinct: Sequence[Any]) -> "CodeColumn":
+        """A column that was kept: its codes, and the values that they stand for."""
+        column = cls(place)
+        column.array, column.count, column.distinct = array, len(array), list(distinct)
+        column.codes = {_key(value): code for code, value in enumerate(distinct)}
+        return column
 
     def extend(self, values: Sequence[Any]) -> "Column":
         """Append `values`; return the column that holds all of them, this one or its successor."""
@@ -198,7 +211,7 @@ class CodeColumn:
             return _successor(self).extend(values)
         end = self.count + len(values)
         if end > len(self.array):
-            self.array = _grown(self.array, end, self.capacity)
+            self.array = self.place.grown(Part.CODES, self.array, end)
         self.array[self.count : end] = self._codes(values, types)
         self.count = end
         return self
@@ -232,7 +245,7 @@ class CodeColumn:
         """Values start..stop as they came."""
         return [self.distinct[code] for code in self.array[start:stop].tolist()]
 
-    def tail(self, start: int, capacity: int) -> "Column":
+    def tail(self, start: int, place: Place) -> "Column":
         """A new column of the values from `start` on, with no distinct value that none of them has.
 
         Numbers again if no other value is left: one stray text costs no more than its window.
@@ -241,13 +254,11 @@ class CodeColumn:
         used = np.flatnonzero(np.bincount(kept, minlength=len(self.distinct)))
         distinct = [self.distinct[code] for code in used.tolist()]
         if all(type(value) in _NUMERIC_TYPES and is_exact(value) for value in distinct):
-            return NumberColumn(capacity).extend(self.values(start, self.count))
-        column = CodeColumn(capacity)
-        column.distinct = distinct
-        column.codes = {_key(value): code for code, value in enumerate(distinct)}
+            return NumberColumn(place).extend(self.values(start, self.count))
         renumbered = np.empty(len(self.distinct), dtype=np.int32)
         renumbered[used] = np.arange(len(used), dtype=np.int32)
-        column.array = _grown(renumbered[kept], max(capacity, len(kept)), capacity)
+        room = place.grown(Part.CODES, renumbered[kept], max(place.capacity, len(kept)))
+        column = CodeColumn.of(place, room, distinct)
         column.count = len(kept)
         return column
 
@@ -265,10 +276,10 @@ def _key(value: Any) -> Any:
 class ObjectColumn:
     """Values of any kind: lists, objects."""
 
-    __slots__ = ("array", "capacity", "count")
+    __slots__ = ("array", "count", "place")
 
-    def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
+    def __init__(self, place: Place) -> None:
+        self.place = place
         self.array: Array = np.empty(0, dtype=object)
         self.count = 0
 
@@ -276,7 +287,7 @@ class ObjectColumn:
         """Append `values`; this kind holds anything."""
         end = self.count + len(values)
         if end > len(self.array):
-            self.array = _grown(self.array, end, self.capacity)
+            self.array = Heap(self.place.capacity).grown(Part.CODES, self.array, end)  # no file holds objects
         self.array[self.count : end] = object_array(values)
         self.count = end
         return self
@@ -296,10 +307,10 @@ class ObjectColumn:
         values: list[Any] = self.array[start:stop].tolist()
         return values
 
-    def tail(self, start: int, capacity: int) -> "Column":
+    def tail(self, start: int, place: Place) -> "Column":
         """A new column with the values from `start` on, of a narrower kind if that holds them."""
         values = self.values(start, self.count)
-        return column_for(values, capacity=capacity).extend(values)
+        return column_for(values, place).extend(values)
 
     @property
     def nbytes(self) -> int:
@@ -310,26 +321,26 @@ class ObjectColumn:
 Column = NumberColumn | CodeColumn | ObjectColumn
 
 
-def column_for(values: Sequence[Any], *, capacity: int, dtype: str = "float64") -> Column:
+def column_for(values: Sequence[Any], place: Place, dtype: str = "float64") -> Column:
     """The narrowest empty column for a field whose first values are these."""
     types = set(map(type, values))
     if types <= _NUMERIC_TYPES:
-        return NumberColumn(capacity, dtype)
-    return CodeColumn(capacity) if types <= _SCALAR_TYPES else ObjectColumn(capacity)
+        return NumberColumn(place, dtype)
+    return CodeColumn(place) if types <= _SCALAR_TYPES else ObjectColumn(place)
 
 
 def nulls(count: int) -> Column:
     """A column of `count` nulls."""
-    return NumberColumn(count).extend([None] * count)
+    return NumberColumn(Heap(count)).extend([None] * count)
 
 
-def renewed(column: Column, start: int, *, capacity: int, dtype: str) -> Column:
+def renewed(column: Column, start: int, place: Place, *, dtype: str) -> Column:
     """A new column of the values from `start` on, in the width that is asked for now."""
-    kept = column.tail(start, capacity)
+    kept = column.tail(start, place)
     if not isinstance(kept, NumberColumn) or kept.array.dtype == dtype:
         return kept
     values = kept.values(0, kept.count)
-    return NumberColumn(capacity, dtype).extend(values if dtype == "float64" else singles(values))
+    return NumberColumn(place, dtype).extend(values if dtype == "float64" else singles(values))
 
 
 def is_exact(value: Any) -> bool:
@@ -347,7 +358,7 @@ def singles(values: Sequence[Any]) -> list[Any]:
 def _successor(column: NumberColumn | CodeColumn) -> Column:
     """The next wider kind, holding the same values."""
     wider: Column = (
-        CodeColumn(column.capacity) if isinstance(column, NumberColumn) else ObjectColumn(column.capacity)
+        CodeColumn(column.place) if isinstance(column, NumberColumn) else ObjectColumn(column.place)
     )
     return wider.extend(column.values(0, column.count))
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from analysis_module import slots as slot_math
 from analysis_module import spec, wiring
 from analysis_worker.engine import layout as layouts
-from analysis_worker.engine import segments
+from analysis_worker.engine import places, segments
 from analysis_worker.engine.records import Row, TopicPartition
 from analysis_worker.engine.stations import Station
 from analysis_worker.engine.windows import Head, Origins, TopicWindow
@@ -29,10 +29,16 @@ class EngineSettings:
 
 
 class Engine:
-    """All stations of a worker."""
+    """All stations of a worker; the columns of their windows lie in `memory`."""
 
-    def __init__(self, settings: EngineSettings, owned_slots: Iterable[int] = ()) -> None:
+    def __init__(
+        self,
+        settings: EngineSettings,
+        owned_slots: Iterable[int] = (),
+        memory: places.Memory = places.HEAP,
+    ) -> None:
         self.settings = settings
+        self.memory = memory
         self.layout = layouts.layout_of(settings.wiring)
         self.owned_slots = set(owned_slots)
         self.stations: dict[str, Station] = {}
@@ -133,8 +139,17 @@ class Engine:
     def new_window(self, station: Station, index: int) -> TopicWindow:
         """The window of an input that had none for this station."""
         source = self.layout.inputs[index]
-        window = station.windows[index] = TopicWindow(self.settings.readers[index], source.window_size)
+        readers = self.settings.readers[index]
+        window = station.windows[index] = TopicWindow(readers, source.window_size, self.memory)
         return window
+
+    def adopt(self, station_id: str, seen_ms: int, index: int, window: TopicWindow) -> None:
+        """A window of an input that was kept, of a station last seen then; not if it is none any more."""
+        via = self.layout.inputs[index].station_key.via
+        station = self.station(station_id, seen_ms, unclaimed=via is not None)
+        if station is not None:
+            station.last_seen = max(station.last_seen, seen_ms)
+            station.windows[index], station.heads[index] = window, window.head
 
     def append(self, station: Station, index: int, rows: Sequence[Row], *, replace: bool) -> TopicWindow:
         """Rows of one record into a station's window of an input."""

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from analysis_worker.engine import columns, padding
+from analysis_worker.engine import columns, padding, places
 from analysis_worker.engine.records import ABSENT, Row
 
 BLOCK_ROWS = 64
@@ -81,11 +81,12 @@ class Readers(tuple[FieldReader, ...]):
 class Segment:
     """An append-only run of records with one column per field."""
 
-    __slots__ = ("_lock", "capacity", "columns", "fields", "tail")
+    __slots__ = ("_lock", "capacity", "columns", "fields", "home", "tail")
 
-    def __init__(self, fields: Readers, capacity: int) -> None:
+    def __init__(self, fields: Readers, capacity: int, home: places.Home | None = None) -> None:
         self.fields = fields
         self.capacity = capacity
+        self.home = home or places.HeapHome(capacity)
         self.columns: list[columns.Column | None] = [None] * len(fields)
         # (count of the records before the first kept row, rows): swapped as one, so readers need no lock.
         self.tail: tuple[int, list[Row]] = (0, [])
@@ -105,7 +106,7 @@ class Segment:
         with self._lock:
             return self._filled(field, count)
 
-    def padded(self, field: int, front: float, *, missing: int, count: int) -> columns.Array | None:
+    def padded(self, field: int, front: float, *, missing: int, count: int) -> places.Array | None:
         """The first `count` records behind `missing` times `front`; None if they are not numbers."""
         column = self.column(field, count)
         if not isinstance(column, columns.NumberColumn):
@@ -158,7 +159,7 @@ class Segment:
     def _extend(self, field: int, values: Sequence[Any]) -> columns.Column:
         column, reader = self.columns[field], self.fields[field]
         if column is None:
-            column = columns.column_for(values, capacity=self.capacity, dtype=reader.dtype)
+            column = columns.column_for(values, self.home.place(field), reader.dtype)
         column = self.columns[field] = column.extend(reader.fitted(values))
         return column
 
@@ -179,14 +180,25 @@ def capacity_for(window_size: int) -> int:
     return window_size + max(BLOCK_ROWS, window_size // 7)
 
 
+def segment_for(fields: Readers, window_size: int, memory: places.Memory) -> Segment:
+    """An empty segment for windows of `window_size`."""
+    capacity = capacity_for(window_size)
+    return Segment(fields, capacity, memory.home(fields=len(fields), size=window_size, capacity=capacity))
+
+
 def successor(
-    segment: Segment, window_size: int, fields: Readers | None = None, *, most: int | None = None
+    segment: Segment,
+    window_size: int,
+    fields: Readers | None = None,
+    *,
+    most: int | None = None,
+    memory: places.Memory = places.HEAP,
 ) -> Segment:
     """A new segment for windows of `window_size` that begins with as many, or `most`, newest records.
 
     With other `fields`, columns are taken over by name and a new field is null in the records kept.
     """
-    following = Segment(fields or segment.fields, capacity_for(window_size))
+    following = segment_for(fields or segment.fields, window_size, memory)
     count = segment.count
     start = max(0, count - (window_size if most is None else most))
     base, rows = segment.tail
@@ -198,15 +210,15 @@ def successor(
     for index, reader in enumerate(following.fields):
         column = by_name.get(reader.name) or columns.nulls(count)
         following.columns[index] = columns.renewed(
-            column, start, capacity=following.capacity, dtype=reader.dtype
+            column, start, following.home.place(index), dtype=reader.dtype
         )
     following.tail = (count - start, [])
     return following
 
 
-def joined(first: Segment, second: Segment, window_size: int) -> Segment:
+def joined(first: Segment, second: Segment, window_size: int, memory: places.Memory = places.HEAP) -> Segment:
     """A new segment: the newest records of `first`, then those of `second` (same fields)."""
-    joint = successor(first, window_size)
+    joint = successor(first, window_size, memory=memory)
     joint.settle()
     second.settle()
     start = max(0, second.count - window_size)

@@ -153,6 +153,17 @@ CREDENTIALS = _counter(
     "Changed secrets that were taken over, and attempts that were refused.",
     "result",
 )
+STATE_BYTES = _gauge("state_bytes", "Room on the disk of windows kept in files.", unit="bytes")
+STATE_FAILURES = _counter(
+    "state_failures_total",
+    "Files of windows that could not be had or used: those windows are rebuilt from Kafka.",
+    "reason",
+)
+CHECKPOINT_AGE = _gauge(
+    "checkpoint_age_seconds",
+    "Time since the oldest of the slots' checkpoints; a restart reads at least so much again.",
+    unit="seconds",
+)
 SLOTS = _gauge("slots", "Slots that are owned, being restored, and let go.", "state")
 CONFIG_INFO = _info("config_info", "The configuration that runs.", "hash", "epoch")
 CONFIG_LAGGING = _gauge("config_lagging", "1 while the configuration asked for is not the one that runs.")

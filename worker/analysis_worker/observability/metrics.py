@@ -65,6 +65,9 @@ class WorkerMetrics(Collector):
             self._reconnects.add(0, client)
         self._credentials = self._tally(metric.CREDENTIALS)
         self._transactions = self._tally(metric.TRANSACTIONS)
+        self._state_failures = self._tally(metric.STATE_FAILURES)
+        for reason in ("budget", "disk_full", "disk_error", "torn"):
+            self._state_failures.add(0, reason)
         for result in ("taken", "refused"):
             self._credentials.add(0, result)
 
@@ -129,6 +132,10 @@ class WorkerMetrics(Collector):
         """Inputs were built with and without an output of this dependency."""
         self._dependencies.add(hits, dependency, "hit")
         self._dependencies.add(misses, dependency, "miss")
+
+    def state_failed(self, reason: str, count: int = 1) -> None:
+        """Windows could not be kept in files, or not be taken from them."""
+        self._state_failures.add(count, reason)
 
     # -- records out, progress ---------------------------------------------------------------------
 

@@ -62,8 +62,14 @@ def _of_topics(name: str) -> Reading:
     return lambda status, now: {(topic.topic,): getattr(topic, name) for topic in status.topics}
 
 
-def _commit_age(status: WorkerStatus, now: float) -> Values:
-    return {(): None if status.committed_at is None else max(0.0, now - status.committed_at)}
+def _since(name: str) -> Reading:
+    """How long ago something was, if it was."""
+
+    def reading(status: WorkerStatus, now: float) -> Values:
+        at: float | None = getattr(status, name)
+        return {(): None if at is None else max(0.0, now - at)}
+
+    return reading
 
 
 def _states(status: WorkerStatus, now: float) -> Values:
@@ -90,7 +96,9 @@ _READINGS: Mapping[metric.Description, Reading] = {
     metric.WINDOW_FILL: _of_topics("fill_ratio"),
     metric.PADDED: _of_topics("padded_ratio"),
     metric.RESTORE_PROGRESS: _field("restore_progress"),
-    metric.COMMIT_AGE: _commit_age,
+    metric.COMMIT_AGE: _since("committed_at"),
+    metric.STATE_BYTES: _field("state_bytes"),
+    metric.CHECKPOINT_AGE: _since("checkpointed_at"),
     metric.STATE: _states,
     metric.MAIN_LOOP_ALIVE: _field("main_loop_alive"),
     metric.EVENT_LOOP_LAG: _age("loop_lag_seconds"),

@@ -110,6 +110,8 @@ class WorkerStatus:
     breakers_open: int = 0
     window_bytes: int = 0
     committed_at: float | None = None
+    state_bytes: int = 0
+    checkpointed_at: float | None = None
     restore_progress: float = 0.0
     missing_topics: tuple[str, ...] = ()
     misaligned_topics: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysis_worker.engine import columns
+from analysis_worker.engine import columns, places
 
 KINDS: dict[str, list[Any]] = {
     "ints": [3, -1, 0],
@@ -28,7 +28,7 @@ KINDS: dict[str, list[Any]] = {
 
 
 def a_column(values: list[Any], capacity: int = 100, dtype: str = "float64") -> columns.Column:
-    return columns.column_for(values, capacity=capacity, dtype=dtype).extend(values)
+    return columns.column_for(values, places.Heap(capacity), dtype).extend(values)
 
 
 def alike(first: list[Any], second: list[Any]) -> bool:
@@ -61,7 +61,7 @@ def test_what_was_read_before_is_read_again_after_values_of_another_kind(
 
 @pytest.mark.parametrize("values", KINDS.values(), ids=KINDS)
 def test_values_one_at_a_time_are_those_of_a_block(values: list[Any]) -> None:
-    column: columns.Column = columns.NumberColumn(100)
+    column: columns.Column = columns.NumberColumn(places.Heap(100))
     for value in values:
         column = column.extend([value])
     assert alike(column.values(0, column.count), values)
@@ -72,7 +72,7 @@ def test_values_one_at_a_time_are_those_of_a_block(values: list[Any]) -> None:
 def test_a_tail_has_the_newest_values_and_takes_more(values: list[Any], later: list[Any]) -> None:
     everything = values + later
     start = len(everything) // 3
-    tail = a_column(values).extend(later).tail(start, 50)
+    tail = a_column(values).extend(later).tail(start, places.Heap(50))
     assert alike(tail.values(0, tail.count), everything[start:])
     tail = tail.extend(values)
     assert alike(tail.values(0, tail.count), everything[start:] + values)
@@ -83,7 +83,7 @@ def test_a_tail_has_the_newest_values_and_takes_more(values: list[Any], later: l
 
 def test_a_tail_is_a_copy() -> None:
     column = a_column([1.0, 2.0, 3.0])
-    tail = column.tail(1, 10)
+    tail = column.tail(1, places.Heap(10))
     column.extend([4.0])
     tail.extend([5.0])
     assert tail.values(0, 3) == [2.0, 3.0, 5.0]
@@ -132,7 +132,7 @@ def test_the_view_of_other_values_is_an_array_of_objects(values: list[Any]) -> N
 
 
 def test_a_padded_view_costs_a_copy_only_the_first_time() -> None:
-    column = columns.NumberColumn(10)
+    column = columns.NumberColumn(places.Heap(10))
     column.extend([10.0, 20.0])
     first = column.padded(0.0, missing=3, stop=2)
     column.extend([30.0])
@@ -146,7 +146,7 @@ def test_a_padded_view_costs_a_copy_only_the_first_time() -> None:
 @pytest.mark.parametrize("front", [0.0, 7.0, float("nan")])
 @pytest.mark.parametrize("before", [0.0, 7.0, float("nan")])
 def test_another_front_leaves_earlier_padded_views_alone(before: float, front: float) -> None:
-    column = columns.NumberColumn(10)
+    column = columns.NumberColumn(places.Heap(10))
     column.extend([1.0])
     earlier = column.padded(before, missing=2, stop=1)
     now = column.padded(front, missing=4, stop=1)
@@ -168,7 +168,7 @@ def test_true_1_and_1_0_are_three_values() -> None:
 
 def test_a_distinct_value_is_kept_only_as_long_as_it_is_used() -> None:
     column = a_column([f"order {number}" for number in range(1000)], capacity=2000)
-    tail = column.tail(990, 20)
+    tail = column.tail(990, places.Heap(20))
     assert isinstance(tail, columns.CodeColumn)
     assert tail.distinct == [f"order {number}" for number in range(990, 1000)]
 
@@ -176,19 +176,19 @@ def test_a_distinct_value_is_kept_only_as_long_as_it_is_used() -> None:
 def test_a_stray_text_makes_numbers_dear_no_longer_than_it_is_in_the_window() -> None:
     column = a_column([1, "offline", 2.5, None])
     assert isinstance(column, columns.CodeColumn)
-    tail = column.tail(2, 10)
+    tail = column.tail(2, places.Heap(10))
     assert isinstance(tail, columns.NumberColumn)
     assert alike(tail.values(0, 2), [2.5, None])
 
 
 def test_integers_that_a_float_would_round_stay_codes() -> None:
-    tail = a_column([2**60, 2**60 + 1]).tail(0, 10)
+    tail = a_column([2**60, 2**60 + 1]).tail(0, places.Heap(10))
     assert isinstance(tail, columns.CodeColumn)
     assert tail.values(0, 2) == [2**60, 2**60 + 1]
 
 
 def test_once_the_lists_are_gone_the_column_is_narrow_again() -> None:
-    assert isinstance(a_column([[1], 2.0, 3.0]).tail(1, 10), columns.NumberColumn)
+    assert isinstance(a_column([[1], 2.0, 3.0]).tail(1, places.Heap(10)), columns.NumberColumn)
 
 
 def test_an_integer_among_floats_costs_a_byte_a_value_and_only_while_it_is_there() -> None:
@@ -196,7 +196,7 @@ def test_an_integer_among_floats_costs_a_byte_a_value_and_only_while_it_is_there
     assert a_column(floats).nbytes == 80
     mixed = a_column([*floats[:9], 1])
     assert mixed.nbytes == 90
-    assert mixed.extend(floats).tail(10, 10).nbytes == 80
+    assert mixed.extend(floats).tail(10, places.Heap(10)).nbytes == 80
 
 
 def test_bytes_count_values_not_reserve() -> None:
@@ -213,10 +213,10 @@ def test_a_field_without_a_column_so_far_is_null_in_old_records() -> None:
 def test_a_renewed_column_has_the_width_that_is_asked_for_now() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        single = columns.renewed(a_column([0.1, 3, None, 1e300]), 0, capacity=9, dtype="float32")
+        single = columns.renewed(a_column([0.1, 3, None, 1e300]), 0, places.Heap(9), dtype="float32")
     assert single.array.dtype == np.float32
     assert single.values(0, 4) == [float(np.float32(0.1)), 3, None, math.inf]
-    double = columns.renewed(single, 1, capacity=9, dtype="float64")
+    double = columns.renewed(single, 1, places.Heap(9), dtype="float64")
     assert double.array.dtype == np.float64
     assert double.values(0, 2) == [3, None]
 

@@ -1,0 +1,250 @@
+"""The directory of one worker's windows: files within a budget, checkpoints, and what belongs to nobody."""
+
+import collections
+import contextlib
+import dataclasses
+import fcntl
+import logging
+import os
+import pathlib
+import shutil
+import threading
+import time
+import uuid
+import weakref
+from collections.abc import Iterable
+from typing import Final, Literal
+
+from analysis_worker.engine import places
+from analysis_worker.engine.segments import Readers, Segment
+from analysis_worker.state import checkpoints, describing, segment_files
+
+log = logging.getLogger(__name__)
+
+LEAST_ROWS: Final = 1_024
+"""Smaller windows are read again: that takes less than their files would cost."""
+MOST_STARTS: Final = 3
+"""So many starts in a row that did not get to a checkpoint, and the files are no longer believed."""
+LEAVE_FREE: Final = 0.05
+"""Of the file system: what is left to others."""
+_TOLD_SECONDS = 60.0
+_BOOT_ID = pathlib.Path("/proc/sys/kernel/random/boot_id")
+
+Reason = Literal["budget", "disk_full", "disk_error", "torn"]
+
+
+class InUse(OSError):
+    """Another process keeps its windows in the directory."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Found:
+    """What a directory holds of the slots that were asked for; `distrusted` after another boot."""
+
+    checkpoints: dict[int, checkpoints.Checkpoint]
+    distrusted: frozenset[int]
+
+
+class Store:
+    """Files of windows in one directory, of at most `max_bytes`; `failures` says why what was not had.
+
+    It is the engine's `Memory`. Any thread may ask it.
+    """
+
+    def __init__(self, directory: pathlib.Path, max_bytes: int) -> None:
+        self.directory = directory
+        self.used = 0
+        self.failures: collections.Counter[Reason] = collections.Counter()
+        self.boot = _boot()
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._held: int | None = None
+        self._told_at = 0.0
+        self._files: dict[str, weakref.ref[segment_files.SegmentFile]] = {}
+        self._named: dict[int, frozenset[str]] = {}  # files that the checkpoint of a slot names
+
+    # -- its life -----------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Make the directory one's own; raises InUse or OSError."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._held = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._held)
+            self._held = None
+            raise InUse(f"another process keeps its windows in {self.directory}") from error
+        starts = self._starts() + 1
+        if starts > MOST_STARTS:
+            log.error("%s starts in a row did not survive the files in %s", starts - 1, self.directory)
+            self.clear()
+            starts = 1
+        (self.directory / "starts").write_text(str(starts), encoding="ascii")
+
+    def _starts(self) -> int:
+        try:
+            return int((self.directory / "starts").read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            return 0
+
+    def close(self) -> None:
+        """Let go of the directory; what is mapped stays so as long as it is used."""
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
+
+    def clear(self) -> None:
+        """Delete all windows and checkpoints."""
+        for path in self.directory.iterdir():
+            if path.suffix in (".window", ".values", ".checkpoint", ".fresh"):
+                path.unlink(missing_ok=True)
+        self._named.clear()
+
+    # -- files for segments -------------------------------------------------------------------------
+
+    def home(self, *, fields: int, size: int, capacity: int) -> places.Home:
+        """A file, if the window is large enough."""
+        if size < LEAST_ROWS:
+            return places.HeapHome(capacity)
+        path = self.directory / f"{uuid.uuid4().hex}.window"
+        return self._file(path, segment_files.Shape(fields, size, capacity))
+
+    def _file(self, path: pathlib.Path, shape: segment_files.Shape) -> segment_files.SegmentFile:
+        file = segment_files.SegmentFile(path, shape, self)
+        with self._lock:
+            self._files[path.name] = weakref.ref(file)
+        return file
+
+    def take(self, count: int) -> bool:
+        """Whether so many bytes more may be allocated: within the budget and what the disk has."""
+        with self._lock:
+            if count > 0 and self.used + count > self._max_bytes:
+                reason: Reason = "budget"
+            elif count > 0 and not _has_free(self.directory, count):
+                reason = "disk_full"
+            else:
+                self.used += count
+                return True
+        self._tell(reason, f"{self.used >> 20} MiB are used, of {self._max_bytes >> 20} MiB allowed")
+        return False
+
+    def failed(self, error: OSError) -> None:
+        """A file could not be made or allocated: its columns go to the heap."""
+        self._tell("disk_error", str(error))
+
+    def _tell(self, reason: Reason, why: str) -> None:
+        self._count(reason)
+        if time.monotonic() - self._told_at > _TOLD_SECONDS:
+            self._told_at = time.monotonic()
+            log.error(
+                "no room for windows in %s (%s): %s. They are kept in memory, and a restart reads them from"
+                " Kafka; give the volume more room, or state.maxBytes",
+                self.directory,
+                reason,
+                why,
+            )
+
+    def _count(self, reason: Reason) -> None:
+        with self._lock:
+            self.failures[reason] += 1
+
+    # -- checkpoints --------------------------------------------------------------------------------
+
+    def find(self, slots: Iterable[int], source: str) -> Found:
+        """Checkpoints of these slots that can be read and are of the same source."""
+        found: dict[int, checkpoints.Checkpoint] = {}
+        for slot in slots:
+            checkpoint = self._read(slot)
+            if checkpoint is not None and checkpoint.source != source:
+                log.warning("slot %s: its files are of another module or cluster and are not used", slot)
+            elif checkpoint is not None:
+                found[slot] = checkpoint
+                self._named[slot] = _files_of(checkpoint)
+        return Found(found, frozenset(slot for slot, each in found.items() if each.boot != self.boot))
+
+    def slots(self) -> set[int]:
+        """The slots that have a checkpoint."""
+        return {int(path.stem.removeprefix("slot-")) for path in self.directory.glob("slot-*.checkpoint")}
+
+    def _read(self, slot: int) -> checkpoints.Checkpoint | None:
+        path = self._path(slot)
+        try:
+            return checkpoints.decode(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, checkpoints.NotACheckpoint) as error:
+            self._count("torn")
+            log.error("%s is not used, the slot's windows are read from Kafka: %s", path.name, error)
+            return None
+
+    def segment(
+        self, kept: checkpoints.Window, topic: checkpoints.Topic, readers: Readers, *, check: bool
+    ) -> Segment:
+        """The segment of a window that was kept; raises Torn if its file is not what it should be."""
+        shape = segment_files.Shape(len(readers), topic.size, topic.capacity)
+        file = self._file(self.directory / kept.file, shape)
+        file.reopen(kept.count)
+        if check:
+            describing.verify(file, kept)
+        return describing.segment_of(file, kept, readers)
+
+    def torn(self, slot: int, topic: str, error: Exception) -> None:
+        """A topic's windows of a slot cannot be used."""
+        self._count("torn")
+        log.error("slot %s: windows of %s are read from Kafka instead of files: %s", slot, topic, error)
+
+    def write(self, checkpoint: checkpoints.Checkpoint) -> None:
+        """Keep a checkpoint in the place of the slot's former one; raises OSError, the former stays then."""
+        path = self._path(checkpoint.slot)
+        fresh = path.with_suffix(".fresh")
+        fresh.write_bytes(checkpoints.encode(checkpoint))
+        fresh.replace(path)
+        self._named[checkpoint.slot] = _files_of(checkpoint)
+
+    def proven(self) -> None:
+        """The files have carried a worker as far as a round of checkpoints."""
+        (self.directory / "starts").write_text("0", encoding="ascii")
+
+    def forget(self, slots: Iterable[int]) -> None:
+        """These slots are another's."""
+        for slot in slots:
+            self._named.pop(slot, None)
+            with contextlib.suppress(OSError):
+                self._path(slot).unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """Delete the files that neither a checkpoint nor a living segment needs."""
+        named = frozenset().union(*self._named.values())
+        for path in self.directory.glob("*.window"):
+            with self._lock:
+                living = self._files.get(path.name)
+                if path.name in named or (living is not None and living() is not None):
+                    continue
+                self._files.pop(path.name, None)
+            with contextlib.suppress(OSError):
+                allocated = path.stat().st_blocks * 512
+                path.unlink()
+                path.with_suffix(".values").unlink(missing_ok=True)
+                with self._lock:
+                    self.used = max(0, self.used - allocated)
+
+    def _path(self, slot: int) -> pathlib.Path:
+        return self.directory / f"slot-{slot:04}.checkpoint"
+
+
+def _files_of(checkpoint: checkpoints.Checkpoint) -> frozenset[str]:
+    return frozenset(window.file for topic in checkpoint.topics.values() for window in topic.windows)
+
+
+def _has_free(directory: pathlib.Path, count: int) -> bool:
+    usage = shutil.disk_usage(directory)
+    return usage.free - count >= usage.total * LEAVE_FREE
+
+
+def _boot() -> str:
+    """Which run of the machine this is: what was mapped in another may not have got to the disk."""
+    try:
+        return _BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return uuid.uuid4().hex
