@@ -96,6 +96,7 @@ class Feed:
         await self.source.start()
         try:
             await self._place(await self._found(), held)
+            await self._flow.keeper.recall(self, first=self.discovery.shared_topics)
             await self._assign()
         except BaseException:
             await self.source.close()
@@ -323,6 +324,7 @@ class Feed:
             before = {slot: min(o, part.progress.position) for slot, o in part.done.before.items()}
             part.done = progress.Done(before, part.done.behind)
             if part.progress.position < offset:  # made anew: no slot has taken any of it
+                self._flow.keeper.made_anew(place)
                 skip = part.progress.skip
                 part.progress.skip = {s: o for s, o in skip.items() if o == _FAR_AWAY}
         await self._assign()

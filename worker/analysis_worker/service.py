@@ -14,7 +14,7 @@ from analysis_worker import assembling, changing, committing, delivery, feeding,
 from analysis_worker.callbacks import lanes, loading
 from analysis_worker.engine import intake
 from analysis_worker.engine.engine import Engine
-from analysis_worker.kafka import dead_letters, outbox, ports, progress_log
+from analysis_worker.kafka import dead_letters, last_records, outbox, ports, progress_log
 from analysis_worker.observability import logs, pulse
 from analysis_worker.observability.metrics import WorkerMetrics
 from analysis_worker.settings import Settings
@@ -117,6 +117,7 @@ class Worker:
         writer = self.delivery.writer(self.box)
         self.committer = committing.Committer(self.engine, writer, owner=self.assignment.owner)
         self.committer.epoch = self.assignment.epoch
+        self.flow.keeper.written = self.committer.written
         self._spawn(self.pulse.beat())
         self._spawn(self.report.keep_current())
         held = await self._take_slots(self.assignment.slots)
@@ -172,6 +173,8 @@ class Worker:
             (wiring.progress_topic, 1, progress_log.TOPIC_CONFIG),
             (wiring.dead_letter_topic, 1, {}),
         ]
+        if wiring.keeps:
+            wanted.append((wiring.last_topic, 1, last_records.TOPIC_CONFIG))
         if any(topic.aligned for topic in self.assembly.topics.values()):
             wanted.append((wiring.strays_topic, 1, {}))
         if wiring.output_topic is not None and self.assembly.module_spec.output.enabled:
@@ -327,6 +330,7 @@ class Worker:
         await self.feed.live.wait()  # records held while windows are restored are not lost sight of
         self.committer.refresh_floors([self.feed])
         left = self.feed.lose(slots)
+        self.flow.keeper.lose(slots)
         gone = self.engine.disown(slots)
         if not await self.committer.release(left, slots, self.settings.release_within_seconds):
             log.error("slots %s are released with callbacks still under way", sorted(slots))

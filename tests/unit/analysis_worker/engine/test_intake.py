@@ -136,6 +136,8 @@ def test_a_record_of_many_stations_brings_each_its_own() -> None:
     assert told(taken) == [("S1", 0), ("S2", 0)]
     assert driven.module_input("S2")["lat"] == 2
     taken.triggers[0].settle()
+    for kept in taken.kept:
+        kept.settle()
     assert owed(driven, PARAM) == {slot_of("S2"): {0: "S2"}}
 
 
