@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import types
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from analysis_worker import service
 from analysis_worker.kafka import last_records, progress_log
 from analysis_worker.settings import Settings
-from tests.unit.analysis_worker.in_memory import INPUT, OUTPUT, until
+from tests.unit.analysis_worker.in_memory import INPUT, until
 from tests.unit.analysis_worker.serving import SLOTS, Serving, stations_of
 
 LAST = "module-last"
@@ -328,8 +329,16 @@ async def test_a_slow_topic_that_is_deleted_leaves_its_windows() -> None:
         serving.price("S1", 1, 2)
         await serving.settled(worker)
     serving.cluster.delete_topic("PRICE")
-    async with serving.live():
+    async with serving.live() as worker:
         assert (await serving.seen("S1"))["price"] == [1, 2]
+        serving.cluster.create_topic("PRICE")
+        serving.price("S1", 3)
+        worker.feed.reassemble(worker.assembly)  # it looks for topics now
+        await until(lambda: worker.engine.stations["S1"].windows[1], "the window is there")
+        await until(lambda: len(worker.feed.parts) == 3, "the topic is read")
+        await serving.settled(worker)
+        assert (await serving.seen("S1"))["price"] == [1, 2, 3]
+    assert [each["price"] for each in serving.kept().values()] == [1, 2, 3]
 
 
 async def test_trimmed_records_that_are_kept_are_not_told_as_lost(caplog: pytest.LogCaptureFixture) -> None:
@@ -428,6 +437,7 @@ async def test_a_slot_that_moves_takes_its_slow_windows_along(delivery: str) -> 
         await serving.settled(b)
         serving.trim()
         await moved(serving, a, b, [3])
+        assert a.flow.keeper._slots == {0, 1, 2}
         seen = await serving.seen(station)
         assert (seen["price"], seen["day"]) == ([2, 3, 4], [2, 3])
         serving.price(station, 5)
@@ -466,6 +476,28 @@ async def test_what_nobody_kept_while_slot_0_had_no_owner_is_kept_by_the_next() 
         assert [each["day"] for each in serving.kept().values()] == [1, 2]
 
 
+async def test_what_comes_for_a_slot_before_its_copies_are_known_waits_for_them() -> None:
+    serving = Slow()
+    async with serving.live() as worker:
+        serving.days(1)
+        await serving.settled(worker)
+        keeper, feed = worker.flow.keeper, worker.feed
+        keeper.lose([0])
+        serving.days(2)
+        part = next(part for place, part in feed.parts.items() if place.topic == "DAYS")
+        await until(lambda: part.progress.position == 2, "it is taken")
+        assert (part.progress.lowest(), len(serving.kept())) == (1, 1)
+        source = serving.cluster.source()
+        await source.start()
+        placed: Any = types.SimpleNamespace(
+            source=source, reader=feed.reader, assembly=feed.assembly, parts=feed.parts, lags=feed.lags
+        )
+        await keeper.recall(placed, first=False)
+        await serving.settled(worker)
+        await source.close()
+    assert [each["day"] for each in serving.kept().values()] == [1, 2]
+
+
 async def test_keeping_begins_and_ends_while_the_worker_runs() -> None:
     serving = Slow({**PRICE, "keepLast": False})
     async with serving.live() as worker:
@@ -480,4 +512,6 @@ async def test_keeping_begins_and_ends_while_the_worker_runs() -> None:
         serving.price("S1", 3)
         await serving.settled(worker)
     assert [each["price"] for each in serving.kept().values()] == [2]
-    assert OUTPUT in serving.cluster.topics()
+    serving.trim()
+    async with serving.live():
+        assert (await serving.seen("S1"))["price"] == []

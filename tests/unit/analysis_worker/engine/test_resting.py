@@ -82,3 +82,12 @@ def test_a_resting_window_whose_topic_is_kept_no_longer_is_dropped() -> None:
     driven.engine.expire(round(builders.NOW * 1000) + 2_000)
     driven.reconfigure({"module": "module", "inputs": [POWER, {**PRICE, "keepLast": False}]})
     assert len(driven.engine.resting) == 0
+
+
+def test_what_rests_of_slots_that_are_another_workers_is_forgotten() -> None:
+    driven = builders.an_engine(inputs=[POWER, PRICE], expireAfterSeconds=1)
+    driven.take("PRICE", {"stationId": "S1", "price": 1})
+    driven.engine.expire(round(builders.NOW * 1000) + 2_000)
+    assert len(driven.engine.resting) == 1
+    driven.engine.disown(driven.slots)
+    assert len(driven.engine.resting) == 0
