@@ -260,6 +260,7 @@ def _topic_section(topic: Any) -> list[str]:
     facts += [f"that is {spans.worded(span)}"] if span is not None else []
     facts += ["Global: its newest record is every station's"] if topic.scope is spec.Scope.GLOBAL else []
     facts += ["a record may carry several stations"] if topic.many_stations else []
+    facts += ["slow: a module keeps the newest records itself"] if topic.slow else []
     facts += [] if topic.standard else ["legacy: read only where a module's `inputs` name it"]
     rows = [
         (f"`{field.name}`", field.kind + (" list" if field.array else ""), field.unit, _codes(field.aliases))

@@ -60,6 +60,7 @@ def a_wiring(*sources: wiring.InputWiring, **changes: Any) -> wiring.Wiring:
         "dead_letter_topic": "module-dead-letters",
         "progress_topic": "module-progress",
         "strays_topic": "module-strays",
+        "last_topic": "module-last",
         "summary_keys": ("timestamp",),
         **changes,
     }

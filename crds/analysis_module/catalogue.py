@@ -79,6 +79,7 @@ def examine(module_spec: spec.ModuleSpec, path: str, found: findings.Findings) -
     group = module_spec.kafka.group_id or module_spec.module
     known = MODULES.get(module_spec.module)
     inputs = tuple(_input(asked, module_spec) for asked in _asked_inputs(module_spec))
+    lookups = _lookup_topics(inputs)
     resolved = wiring.Wiring(
         module=module_spec.module,
         inputs=inputs,
@@ -89,7 +90,9 @@ def examine(module_spec: spec.ModuleSpec, path: str, found: findings.Findings) -
         dead_letter_topic=module_spec.errors.dead_letter_topic or names.dead_letter_topic(group),
         progress_topic=names.progress_topic(group),
         strays_topic=names.strays_topic(group),
-        lookup_topics=_lookup_topics(inputs),
+        last_topic=names.last_topic(group),
+        lookup_topics=lookups,
+        kept_lookups=tuple(topic for topic in lookups if topic in TOPICS and TOPICS[topic].slow),
     )
     # A list: a problem of the wiring must not cast doubt on the places of those after it.
     for where, wrong, mend in list(wiring_rules.problems(module_spec, resolved, path, found.sound)):
@@ -139,15 +142,18 @@ def _input(asked: spec.Input, module_spec: spec.ModuleSpec) -> wiring.InputWirin
     known = TOPICS.get(asked.topic)
     scope = asked.scope or (known.scope if known else spec.Scope.STATION)
     every_shard = scope is spec.Scope.GLOBAL or (known is not None and known.many_stations)
+    window_size = asked.window_size or (known.window_size if known else 1)
+    slow = known is not None and known.slow and window_size <= wiring.MOST_KEPT
     return wiring.InputWiring(
         topic=asked.topic,
         fields=_fields(asked, module_spec.profile),
-        window_size=asked.window_size or (known.window_size if known else 1),
+        window_size=window_size,
         station_key=asked.station_key,
         scope=scope,
         trigger=scope is spec.Scope.STATION if asked.trigger is None else asked.trigger,
         padding=asked.padding or module_spec.padding,
         routing=spec.Routing.FILTERED if every_shard else asked.routing or module_spec.partitioning.routing,
+        keep_last=slow if asked.keep_last is None else asked.keep_last,
     )
 
 

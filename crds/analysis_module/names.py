@@ -126,6 +126,11 @@ def strays_topic(group: str) -> str:
     return f"{group}-strays"
 
 
+def last_topic(group: str) -> str:
+    """Name the compacted topic that holds the newest records of a consumer group's slow topics."""
+    return f"{group}-last"
+
+
 def secret_path(secret: str, key: str) -> str:
     """Give the path in the pod of one key of a mounted Secret."""
     return f"{SECRETS_DIRECTORY}/{secret}/{key}"

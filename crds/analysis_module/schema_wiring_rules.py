@@ -6,12 +6,13 @@ an input twice over, only reading tells: an alias that is a field, a name among 
 
 from collections.abc import Mapping
 
-from analysis_module import catalogue, cel, modules, names, spec, topics
+from analysis_module import catalogue, cel, modules, names, spec, topics, wiring
 
 _KNOWN_TOPICS = cel.texts(catalogue.TOPICS)
 _KNOWN_MODULES = cel.texts(modules.BY_NAME)
 _GLOBAL = cel.texts(topic.name for topic in topics.ALL if topic.scope is spec.Scope.GLOBAL)
 _OF_MANY = cel.texts(topic.name for topic in topics.ALL if topic.many_stations)
+_TOO_LONG = cel.texts(topic.name for topic in topics.ALL if topic.window_size > wiring.MOST_KEPT)
 
 # -- one input, one dependency ---------------------------------------------------------------------------
 
@@ -59,6 +60,13 @@ _INPUT = (
         f'!(has(self.scope) ? self.scope == "Global" : self.topic in {_GLOBAL})',
         "routing Aligned would keep records that concern many stations from their owners; say Filtered",
         "routing",
+    ),
+    cel.Rule(
+        "!(has(self.keepLast) && self.keepLast) || "
+        f"(has(self.windowSize) ? self.windowSize <= {wiring.MOST_KEPT} : !(self.topic in {_TOO_LONG}))",
+        f"keepLast keeps at most {wiring.MOST_KEPT:,} records, and the window has more; leave it out and let "
+        "Kafka retain the topic for longer, or make windowSize smaller",
+        "keepLast",
     ),
 )
 
@@ -149,6 +157,7 @@ def _own_topics() -> tuple[cel.Rule, ...]:
         ("dead letters", f"({chosen} : {_GROUP} + {cel.text(names.dead_letter_topic(''))})", "true"),
         ("progress", f"({_GROUP} + {cel.text(names.progress_topic(''))})", "true"),
         ("strays", f"({_GROUP} + {cel.text(names.strays_topic(''))})", "true"),
+        ("last records", f"({_GROUP} + {cel.text(names.last_topic(''))})", "true"),
     )
     return tuple(
         _not_read(list_name, reads, what, where, when)

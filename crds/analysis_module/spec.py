@@ -210,6 +210,12 @@ class Input:
     trigger: bool | None = setting(None, change=HOT, doc="Default: true, false for a Global topic.")
     padding: Padding | None = setting(None, change=HOT, doc="Default: the module's.")
     routing: Routing | None = setting(None, change=ROLLING, doc="Default: the module's.")
+    keep_last: bool | None = setting(
+        None,
+        change=HOT,
+        doc="Keep the newest records in a topic of the module's own: for topics written more seldom than "
+        "they are retained. Default: the catalogue's.",
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -217,9 +223,7 @@ class Dependency:
     """A module whose outputs are joined, newest last."""
 
     module: str = setting(change=HOT, pattern=forms.NAME, doc="The module whose outputs are joined.")
-    topic: str | None = setting(
-        None, change=HOT, pattern=forms.TOPIC, doc="Default: that module's output topic."
-    )
+    topic: str | None = setting(None, change=HOT, pattern=forms.TOPIC, doc="Default: its output topic.")
     window_size: int = setting(12, change=HOT, minimum=1, maximum=10_000, doc="Outputs kept per station.")
     trigger: bool = setting(True, change=HOT, doc="Whether its outputs ask for callbacks.")
 

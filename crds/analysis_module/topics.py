@@ -37,7 +37,9 @@ class Topic:
 
     `interval_seconds` is the shortest usual time between two records, None where there is no steady one.
     `many_stations` says that one record may carry several stations, so that every shard must read it.
-    `standard` is False for the legacy topic that modules read only when told to.
+    `standard` is False for the legacy topic that modules read only when told to. `slow` says that its
+    records hold for longer than a topic is usually retained, so that a module keeps the newest itself; what
+    happens now and then, as a device's error, is not slow: it tells of its moment only.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Topic:
     scope: spec.Scope = spec.Scope.STATION
     many_stations: bool = False
     standard: bool = True
+    slow: bool = False
 
 
 def _text(name: str, *aliases: str, array: bool = False) -> Field:
@@ -70,6 +73,7 @@ def _any(name: str, *aliases: str) -> Field:
 STATION_PARAM = Topic(
     name="SCHEDULE-STATION-PARAM",
     pushed="on creation or change",
+    slow=True,
     window_size=1,
     many_stations=True,
     modules=("load_prediction", "operation_optimization", "electricity_price", "SOH_model"),
@@ -117,6 +121,7 @@ STATION_REALTIME_DATA = Topic(
 ENVIRONMENT_CALENDAR = Topic(
     name="SCHEDULE-ENVIRONMENT-CALENDAR",
     pushed="yearly",
+    slow=True,
     window_size=1,
     scope=spec.Scope.GLOBAL,
     modules=("load_prediction", "operation_optimization", "electricity_price", "SOH_model"),
@@ -180,6 +185,7 @@ CAR_ORDER = Topic(
 CAR_PRICE = Topic(
     name="SCHEDULE-CAR-PRICE",
     pushed="monthly, a record per tariff period",
+    slow=True,
     window_size=30,
     many_stations=True,
     modules=("operation_optimization", "electricity_price", "evaluation_model", "thermal_management"),

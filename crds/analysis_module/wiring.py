@@ -4,6 +4,9 @@ import dataclasses
 
 from analysis_module import spec
 
+MOST_KEPT = 1_000
+"""The longest window whose records a module may keep in a topic of its own (`keepLast`)."""
+
 
 @dataclasses.dataclass(frozen=True)
 class FieldWiring:
@@ -31,6 +34,7 @@ class InputWiring:
     trigger: bool = True
     padding: spec.Padding = spec.Padding.ZERO
     routing: spec.Routing = spec.Routing.FILTERED
+    keep_last: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,7 +53,8 @@ class Wiring:
 
     `summary_keys` are those of the seed system 3.1. `output_topic` is None when outputs are off.
     `lookup_topics` are the topics outside `inputs` that a station key's `via` needs: read by every shard,
-    only to learn which station a device belongs to.
+    only to learn which station a device belongs to. `kept_lookups` are those of them whose newest records
+    the module keeps itself, in `last_topic`, as it does those of inputs with `keep_last`.
     """
 
     module: str
@@ -61,4 +66,11 @@ class Wiring:
     dead_letter_topic: str
     progress_topic: str
     strays_topic: str
+    last_topic: str
     lookup_topics: tuple[str, ...] = ()
+    kept_lookups: tuple[str, ...] = ()
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the module keeps the newest records of some topic itself."""
+        return bool(self.kept_lookups) or any(source.keep_last for source in self.inputs)

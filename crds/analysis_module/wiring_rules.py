@@ -25,6 +25,7 @@ def problems(
             yield from _unknown_topic(asked, here)
             yield from _fields(asked, declared, here)
             yield from _routing(asked, resolved.inputs[index].scope, here)
+            yield from _keep_last(resolved.inputs[index], here)
     for index, dependency in enumerate(module_spec.dependencies or ()):
         here = f"{path}.dependencies[{index}]"
         if sound(here) and sound(f"{path}.module"):
@@ -89,6 +90,13 @@ def _routing(asked: spec.Input, scope: spec.Scope, path: str) -> Iterator[Findin
         yield (f"{path}.routing", wrong, "leave it out or say Filtered")
 
 
+def _keep_last(source: wiring.InputWiring, path: str) -> Iterator[Finding]:
+    if source.keep_last and source.window_size > wiring.MOST_KEPT:
+        wrong = f"the window has {source.window_size:,} records, and at most {wiring.MOST_KEPT:,} can be kept"
+        mend = "leave keepLast out and let Kafka retain the topic for longer, or make windowSize smaller"
+        yield (f"{path}.keepLast", wrong, mend)
+
+
 def _dependency(asked: spec.Dependency, module: str, path: str) -> Iterator[Finding]:
     if asked.module == module:
         wrong = f"{module} depends on itself, so that each output would ask for the next"
@@ -130,6 +138,7 @@ def _written(resolved: wiring.Wiring) -> dict[str | None, str]:
         resolved.dead_letter_topic: "its dead letters",
         resolved.progress_topic: "its progress",
         resolved.strays_topic: "its strays",
+        resolved.last_topic: "its last records",
     }
 
 

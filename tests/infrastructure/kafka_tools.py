@@ -110,6 +110,13 @@ def delete_topics(bootstrap: str, names: Iterable[str]) -> None:
         admin.delete_topics(list(names), raise_errors=False)
 
 
+def delete_records(bootstrap: str, topic: str, before: Mapping[int, int] | None = None) -> None:
+    """Deletes each partition's records before an offset, as retention does; all if it is not said."""
+    wanted = end_offsets(bootstrap, topic) if before is None else before
+    with _admin(bootstrap) as admin:
+        admin.delete_records({kafka.TopicPartition(topic, each): offset for each, offset in wanted.items()})
+
+
 def topics(bootstrap: str) -> frozenset[str]:
     """The names of all topics, internal ones too."""
     with _admin(bootstrap) as admin:

@@ -41,12 +41,13 @@ def run_killed(
     directory: Path,
     *,
     told: Callable[[int], None] = lambda done: None,
+    state: Path | None = None,
     **changes: Any,
 ) -> None:
     """Run the stream's module until every record has an output, its worker killed so many times meanwhile.
 
     It is killed once about so many outputs are written as chance says; the records go on coming. At the end
-    it is stopped in order. `told` hears after each kill how many there were.
+    it is stopped in order. With `state` its windows are kept in files there. `told` hears after each kill how many there were.
     """
     chance = random.Random(kills)
     targets = sorted(chance.sample(range(SLICE, len(sent) - SLICE), kills))
@@ -54,6 +55,8 @@ def run_killed(
     producing.start()
     released = 0
     with WorkerProcess(directory).with_spec(stream.spec(**changes)) as worker:
+        if state is not None:
+            worker.with_state(state)
         worker.start().wait_until_running()
         for done, target in enumerate([*targets, len(sent)], start=1):
             while released * SLICE < min(len(sent), target + SLICE):

@@ -39,6 +39,7 @@ class WorkerProcess(served_process.ServedProcess):
         super().__init__()
         self._starts = 0
         self._arguments: list[str] = []
+        self._keeping: list[str] = []
 
     def with_spec(self, spec: Mapping[str, Any], *, shard: int = 0, shards: int = 1) -> Self:
         """Run this spec; written anew while it runs, it is a hot edit."""
@@ -50,6 +51,12 @@ class WorkerProcess(served_process.ServedProcess):
         """Run this Assignment; written anew while it runs, it is a hot edit."""
         self.replace(text)
         self._arguments = ["--assignment", str(self.file)]
+        return self
+
+    def with_state(self, directory: Path, *, checkpoint_interval: float = 0.1) -> Self:
+        """Keep windows in files there."""
+        self._keeping = ["--state-directory", str(directory)]
+        self._keeping += ["--checkpoint-interval", str(checkpoint_interval), "--commit-interval", "0.1"]
         return self
 
     def replace(self, text: str) -> None:
@@ -64,7 +71,7 @@ class WorkerProcess(served_process.ServedProcess):
         self._port = reserved.number
         reserved.release()
         self._starts += 1
-        command = [sys.executable, "-m", "analysis_worker", "run", *self._arguments]
+        command = [sys.executable, "-m", "analysis_worker", "run", *self._arguments, *self._keeping]
         command += ["--host", "127.0.0.1", "--port", str(self._port)]
         self._process = guarded_process.GuardedProcess(
             command,

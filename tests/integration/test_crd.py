@@ -308,6 +308,13 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({**an_input(), "output": {"topic": "T"}}, "spec.inputs", "reads T, where the module writes its outputs"),
     (an_input(topic="load_prediction-progress"), "spec.inputs", "writes its progress"),
     ({**an_input(topic="g-strays"), "kafka": {"groupId": "g"}}, "spec.inputs", "writes its strays"),
+    ({**an_input(topic="g-last"), "kafka": {"groupId": "g"}}, "spec.inputs", "writes its last records"),
+    (an_input(windowSize=1001, keepLast=True), "spec.inputs[0].keepLast", "keeps at most 1,000 records"),
+    (
+        {"inputs": [{"topic": "SCHEDULE-DEVICE-GUN", "keepLast": True}]},
+        "spec.inputs[0].keepLast",
+        "make windowSize smaller",
+    ),
     (
         {"dependencies": [{"module": "pv_prediction", "topic": "D"}], "errors": {"deadLetterTopic": "D"}},
         "spec.dependencies",

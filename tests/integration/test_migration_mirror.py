@@ -202,6 +202,7 @@ def test_what_speaks_of_offsets_is_not_copied(loss: Loss) -> None:
         names.progress_topic(kafka_site.GROUP),
         names.strays_topic(kafka_site.GROUP),
         names.dead_letter_topic(kafka_site.GROUP),
+        names.last_topic(kafka_site.GROUP),
     }
     assert not own & loss.before.topics
 

@@ -157,5 +157,6 @@ class TestMirrorMaker:
 
     def test_what_speaks_of_offsets_is_not(self) -> None:
         for group in ("load_prediction", "MODULE-OUTPUT-X", "SCHEDULE-X"):
-            own = (names.progress_topic(group), names.strays_topic(group), names.dead_letter_topic(group))
+            named = (names.progress_topic, names.strays_topic, names.dead_letter_topic, names.last_topic)
+            own = [topic(group) for topic in named]
             assert [topic for topic in own if self.is_copied(topic)] == []

@@ -35,6 +35,7 @@ def assemble(module_spec: spec.ModuleSpec) -> Assembly:
             via=source.station_key.via,
             teaches=source.topic in taught,
             aligned=source.routing is spec.Routing.ALIGNED,
+            keep=source.window_size if source.keep_last else 0,
         )
     for index, dependency in enumerate(resolved.dependencies):
         topics[dependency.topic] = intake.TopicIntake(
@@ -45,7 +46,7 @@ def assemble(module_spec: spec.ModuleSpec) -> Assembly:
             trigger=dependency.trigger,
         )
     for topic in resolved.lookup_topics:
-        topics[topic] = _devices_intake(topic)
+        topics[topic] = _devices_intake(topic, keep=int(topic in resolved.kept_lookups))
     aligned = {topic: source for topic, source in topics.items() if source.aligned}
     if aligned:
         topics[resolved.strays_topic] = _strays_intake(resolved.strays_topic, aligned)
@@ -60,7 +61,7 @@ def assemble(module_spec: spec.ModuleSpec) -> Assembly:
     return Assembly(module_spec, resolved, settings, topics)
 
 
-def _devices_intake(topic: str) -> intake.TopicIntake:
+def _devices_intake(topic: str, *, keep: int) -> intake.TopicIntake:
     """A `via` topic that is no input: read for the device ids that it names."""
     source = wiring.InputWiring(
         topic=topic,
@@ -74,6 +75,7 @@ def _devices_intake(topic: str) -> intake.TopicIntake:
         decoder=decoding.InputDecoder(source),
         trigger=False,
         teaches=True,
+        keep=keep,
     )
 
 

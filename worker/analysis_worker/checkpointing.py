@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import functools
 import logging
-import pathlib
 import resource
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,11 +27,11 @@ from analysis_worker.engine.windows import TopicWindow
 from analysis_worker.feeding import Feed
 from analysis_worker.kafka import progress_log
 from analysis_worker.observability.metrics import WorkerMetrics
+from analysis_worker.settings import Settings
 from analysis_worker.state import checkpoints, describing, segment_files, store
 
 log = logging.getLogger(__name__)
 
-CUT_SECONDS = 10.0
 _LOOK_SECONDS = 1.0
 _PASSES = 16
 
@@ -128,17 +127,17 @@ class NoCheckpoints:
         """Nothing to close."""
 
 
-def checkpointing_of(
-    directory: pathlib.Path | None,
+def of(
+    settings: Settings,
     assignment: assignments.Assignment,
     wired: wiring.Wiring,
     metrics: WorkerMetrics,
 ) -> Checkpointing:
     """In the worker's own part of a directory; none without one, or if it cannot be had."""
-    if directory is None:
+    if settings.state_directory is None:
         return NoCheckpoints()
     asked = assignment.module_spec.state
-    own = directory / wired.group_id / assignment.owner
+    own = settings.state_directory / wired.group_id / assignment.owner
     files = store.Store(own, asked.max_bytes)
     try:
         files.open()
@@ -147,7 +146,7 @@ def checkpointing_of(
         log.error("windows are not kept in files, restarts read them from Kafka: %s", error)
         return NoCheckpoints()
     _allow_open_files()
-    return FileCheckpoints(files, source_of(wired, assignment.module_spec.kafka), metrics)
+    return FileCheckpoints(files, source_of(wired, assignment.module_spec.kafka), metrics, settings.checkpoint_interval_seconds)
 
 
 def _allow_open_files() -> None:
@@ -165,8 +164,7 @@ class FileCheckpoints:
         files: store.Store,
         source: str,
         metrics: WorkerMetrics,
-        *,
-        interval_seconds: float = CUT_SECONDS,
+        interval_seconds: float,
     ) -> None:
         self.memory = files
         self._files = files
@@ -252,6 +250,9 @@ class FileCheckpoints:
 
     async def run(self, engine: Engine, feed: Feed, written: Written) -> None:
         """Cut and write down, until cancelled."""
+        while feed.restoring:
+            await asyncio.sleep(min(_LOOK_SECONDS, self._interval))
+        await lanes.in_thread(self._files.proven)
         while True:
             await asyncio.sleep(min(_LOOK_SECONDS, self._interval))
             await self._write_down(written)
@@ -292,8 +293,6 @@ class FileCheckpoints:
                     self._positions[each.slot] = each.positions
                     self._written_at[each.slot] = each.at
                 self._open.pop(each.slot, None)
-            if done:
-                await lanes.in_thread(self._files.proven)
 
     def _write(self, cut: SlotCut) -> bool:
         try:
@@ -342,8 +341,16 @@ def _cut_of(engine: Engine, feed: Feed, slot: int, stations: Sequence[Station]) 
         windows = cuts.of_input(stations, index)
         # A record that strayed is in another topic: where that is read from again no cut could tell.
         if windows and all(place.topic == source.topic for cut in windows for place in cut.floors):
-            topics[source.topic] = (source, feed.reached(source.topic, slot), windows)
+            topics[source.topic] = (source, _reached(feed, source.topic, slot), windows)
     return SlotCut(slot, time.time(), topics)
+
+
+def _reached(feed: Feed, topic: str, slot: int) -> dict[int, int]:
+    return {
+        place.partition: part.progress.reached(slot)
+        for place, part in feed.parts.items()
+        if place.topic == topic and slot in part.progress.pending
+    }
 
 
 def _is_done(cut: SlotCut, written: progress_log.SlotProgress | None) -> bool:

@@ -40,9 +40,14 @@ class Committer:
         """What the progress topic already says."""
         self._written.update(held)
 
-    def written(self, slot: int) -> progress_log.SlotProgress | None:
+    def newest(self, slot: int) -> progress_log.SlotProgress | None:
         """The newest progress of a slot that Kafka has."""
         return self._written.get(slot)
+
+    def written(self, slot: int, place: TopicPartition) -> int:
+        """Up to where a slot is done in a partition by what is written; 0 if that says nothing."""
+        held = self._written.get(slot)
+        return held.offsets.get(place, 0) if held is not None else 0
 
     async def commit(self, feeds: Iterable[Feed]) -> None:
         """Write what has moved since the last time; returns when Kafka has it."""

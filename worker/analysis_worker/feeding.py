@@ -96,6 +96,7 @@ class Feed:
         await self.source.start()
         try:
             await self._place(await self._found(), held, kept)
+            await self._flow.keeper.recall(self, first=self.discovery.shared_topics)
             await self._assign()
         except BaseException:
             await self.source.close()
@@ -257,29 +258,10 @@ class Feed:
         self._relieve()
         log.info("windows of %s slots are restored", len(self.reader.slots))
 
-    def stream_time_ms(self) -> int:
-        """Now, or as far as the slowest partition has been read: a backlog must not expire its stations."""
-        behind = [
-            part.last_timestamp
-            for place, part in self.parts.items()
-            if part.source.trigger
-            and not part.caught_up
-            and (part.taken or (self.lags[place].end_offset or 0) > part.progress.position)
-        ]
-        return min([int(self._clock() * 1000), *behind])
-
     @property
     def settled_slots(self) -> set[int]:
         """The slots that this feed alone brings."""
         return self.reader.slots - self._expected
-
-    def reached(self, topic: str, slot: int) -> dict[int, int]:
-        """How far a slot was taken in each partition of a topic."""
-        return {
-            place.partition: part.progress.reached(slot)
-            for place, part in self.parts.items()
-            if place.topic == topic and slot in part.progress.pending
-        }
 
     def restore_progress(self) -> float:
         """How much of the muted replay is done, 0 to 1."""
@@ -341,6 +323,7 @@ class Feed:
             before = {slot: min(o, part.progress.position) for slot, o in part.done.before.items()}
             part.done = progress.Done(before, part.done.behind)
             if part.progress.position < offset:  # made anew: no slot has taken any of it
+                self._flow.keeper.made_anew(place)
                 skip = part.progress.skip
                 part.progress.skip = {s: o for s, o in skip.items() if o == _FAR_AWAY}
         await self._assign()

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from analysis_module import names
+from analysis_worker import keeping
 from analysis_worker.assembling import Assembly
 from analysis_worker.callbacks import breakers, calling, lanes, loading, loop_lanes, succession, thread_lanes
 from analysis_worker.engine import scheduling
@@ -74,6 +75,7 @@ class Flow:
         self._wake: asyncio.TimerHandle | None = None
         self._stopping = False
         self.records: dict[str, StationRecord] = {}
+        self.keeper = keeping.Keeper(assembly.wiring.last_topic, box.put)
         self.in_flight = 0
         self.scheduler = scheduling.Scheduler()
         self.callbacks = succession.Succession(self.lanes_for(assembly, callback))
@@ -139,6 +141,7 @@ class Flow:
             self._dead_letter(refused)
         for stray in taken.strays:
             self._pass_on(stray)
+        self.keeper.take(taken.kept)
         if taken.triggers:
             coalesced = self.scheduler.coalesced
             self._start(self.scheduler.submit(taken.triggers, now_ms))

@@ -27,6 +27,20 @@ class Lag:
         return self.looks_without_progress >= _STALLED_LOOKS
 
 
+def stream_time_ms(
+    parts: Mapping[TopicPartition, intake.PartitionIntake], lags: Mapping[TopicPartition, Lag], now_ms: int
+) -> int:
+    """Now, or as far as the slowest partition has been read: a backlog must not expire its stations."""
+    behind = [
+        part.last_timestamp
+        for place, part in parts.items()
+        if part.source.trigger
+        and not part.caught_up
+        and (part.taken or (lags[place].end_offset or 0) > part.progress.position)
+    ]
+    return min([now_ms, *behind])
+
+
 async def look(
     source: ports.Source,
     parts: Mapping[TopicPartition, intake.PartitionIntake],

@@ -17,6 +17,7 @@ from analysis_worker import (
     delivery,
     feeding,
     flow,
+    lags,
     reaching,
     reporting,
     rotation,
@@ -24,7 +25,7 @@ from analysis_worker import (
 from analysis_worker.callbacks import lanes, loading
 from analysis_worker.engine import intake
 from analysis_worker.engine.engine import Engine
-from analysis_worker.kafka import dead_letters, outbox, ports, progress_log
+from analysis_worker.kafka import dead_letters, last_records, outbox, ports, progress_log
 from analysis_worker.observability import logs, pulse
 from analysis_worker.observability.metrics import WorkerMetrics
 from analysis_worker.settings import Settings
@@ -88,6 +89,7 @@ class Worker:
             metrics,
             transactional=self.delivery.ledger is not None,
         )
+        self.checkpoints: checkpointing.Checkpointing = checkpointing.NoCheckpoints()
         self._tasks: list[asyncio.Task[None]] = []
         self._applying = asyncio.Lock()
         self.failure: BaseException | None = None
@@ -103,9 +105,7 @@ class Worker:
         Raises CallbackError, KafkaUnreachable, KafkaRefused or KafkaSettingsError.
         """
         callback = self._given_callback or loading.load(self.assignment.module_spec.callback)
-        self.checkpoints = checkpointing.checkpointing_of(
-            self.settings.state_directory, self.assignment, self.assembly.wiring, self.metrics
-        )
+        self.checkpoints = checkpointing.of(self.settings, self.assignment, self.assembly.wiring, self.metrics)
         self.engine = Engine(self.assembly.engine_settings, self.assignment.slots, self.checkpoints.memory)
         self.box = outbox.Outbox(
             self.delivery.make_sink,
@@ -126,6 +126,7 @@ class Worker:
         writer = self.delivery.writer(self.box)
         self.committer = committing.Committer(self.engine, writer, owner=self.assignment.owner)
         self.committer.epoch = self.assignment.epoch
+        self.flow.keeper.written = self.committer.written
         self._spawn(self.pulse.beat())
         self._spawn(self.report.keep_current())
         held = await self._take_slots(self.assignment.slots)
@@ -177,6 +178,8 @@ class Worker:
             (wiring.progress_topic, 1, progress_log.TOPIC_CONFIG),
             (wiring.dead_letter_topic, 1, {}),
         ]
+        if wiring.keeps:
+            wanted.append((wiring.last_topic, 1, last_records.TOPIC_CONFIG))
         if any(topic.aligned for topic in self.assembly.topics.values()):
             wanted.append((wiring.strays_topic, 1, {}))
         if wiring.output_topic is not None and self.assembly.module_spec.output.enabled:
@@ -224,7 +227,9 @@ class Worker:
     async def _expire_regularly(self) -> None:
         while True:
             await asyncio.sleep(self.settings.expiry_interval_seconds)
-            gone = self.engine.expire(self.feed.stream_time_ms())
+            gone = self.engine.expire(
+                lags.stream_time_ms(self.feed.parts, self.feed.lags, int(time.time() * 1000))
+            )
             self.flow.forget(gone)
 
     async def _end_if_replaced(self) -> None:
@@ -238,7 +243,7 @@ class Worker:
         await self.rotation.run(self.box, lambda: [self.feed, *self.gains])
 
     async def _checkpoint(self) -> None:
-        await self.checkpoints.run(self.engine, self.feed, self.committer.written)
+        await self.checkpoints.run(self.engine, self.feed, self.committer.newest)
 
     def _output_refused(self, message: ports.Message, reason: str) -> None:
         self.metrics.failed("output_refused")
@@ -325,6 +330,7 @@ class Worker:
         await self.feed.live.wait()  # records held while windows are restored are not lost sight of
         self.committer.refresh_floors([self.feed])
         left = self.feed.lose(slots)
+        self.flow.keeper.lose(slots)
         gone = self.engine.disown(slots)
         if not await self.committer.release(left, slots, self.settings.release_within_seconds):
             log.error("slots %s are released with callbacks still under way", sorted(slots))
@@ -375,9 +381,9 @@ class Worker:
         if hasattr(self, "feed"):
             if not failed:
                 await self._last_commit(within * 0.2)
-            await self.checkpoints.close()
             for feed in (self.feed, *self.gains):
                 await feed.close()
+        await self.checkpoints.close()
         if hasattr(self, "box"):
             await self.box.close()
         if hasattr(self, "flow"):
@@ -390,4 +396,4 @@ class Worker:
         with contextlib.suppress(TimeoutError, ports.KafkaUnavailable):
             async with asyncio.timeout(within_seconds):
                 await self.committer.commit([self.feed, *self.gains])
-                await self.checkpoints.last(self.engine, self.feed, self.committer.written)
+                await self.checkpoints.last(self.engine, self.feed, self.committer.newest)

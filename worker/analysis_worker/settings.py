@@ -20,3 +20,5 @@ class Settings:
     most_per_poll: int = 2000
     state_directory: pathlib.Path | None = None
     """Where windows are kept in files; None: nowhere."""
+    checkpoint_interval_seconds: float = 10.0
+    """How long from one checkpoint of a slot to the next: a restart reads about as much again."""

@@ -260,6 +260,7 @@ async def _made(
     committer = committing.Committer(
         engine, progress_writing.Acknowledged(box, progress_topic), owner="driver"
     )
+    made.keeper.written = committer.written
     source = memory_topics.MemorySource(topics)
     held = await progress_log.load(source, progress_topic)
     committer.remember(held)

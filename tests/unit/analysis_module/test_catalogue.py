@@ -1,8 +1,10 @@
 """What a spec comes to once the catalogue is laid under it."""
 
+from typing import Any
+
 import pytest
 
-from analysis_module import catalogue, errors, spec, wiring
+from analysis_module import catalogue, errors, spec, topics, wiring
 
 INPUTS = {
     "load_prediction": "STATION-PARAM, STATION-REALTIME-DATA, ENVIRONMENT-CALENDAR, CAR-ORDER",
@@ -57,6 +59,7 @@ def test_a_default_wiring_says_all_that_is_read_and_written() -> None:
     assert resolved.dead_letter_topic == "operation_optimization-dead-letters"
     assert resolved.progress_topic == "operation_optimization-progress"
     assert resolved.strays_topic == "operation_optimization-strays"
+    assert resolved.last_topic == "operation_optimization-last"
 
 
 def test_a_given_group_names_the_topics_of_the_group() -> None:
@@ -342,3 +345,39 @@ def test_a_long_chain_of_modules_is_followed_to_its_end() -> None:
     assert catalogue.dependency_cycle(graph) is None
     graph["50000"] = ["49999"]
     assert catalogue.dependency_cycle(graph) == ("49999", "50000", "49999")
+
+
+# -- slow topics
+
+
+def kept(**asked: Any) -> bool:
+    """Whether a module keeps the newest records of an input."""
+    return catalogue.resolve(spec.ModuleSpec(module="any", inputs=(spec.Input(**asked),))).inputs[0].keep_last
+
+
+def test_the_catalogues_slow_topics_are_kept_unless_the_user_says_otherwise() -> None:
+    slow = {topic.name for topic in topics.ALL if kept(topic=topic.name)}
+    assert slow == {"SCHEDULE-STATION-PARAM", "SCHEDULE-ENVIRONMENT-CALENDAR", "SCHEDULE-CAR-PRICE"}
+    assert not kept(topic="SCHEDULE-CAR-PRICE", keep_last=False)
+
+
+def test_any_other_topic_is_kept_if_the_user_says_so() -> None:
+    assert kept(topic="SCHEDULE-DEVICE-ERROR", keep_last=True)
+    own = {"topic": "T", "fields": ("a",), "window_size": 2}
+    assert (kept(**own), kept(**own, keep_last=True)) == (False, True)
+
+
+def test_a_slow_topic_with_a_window_too_long_to_be_kept_is_not_kept_unless_asked() -> None:
+    assert kept(topic="SCHEDULE-CAR-PRICE", window_size=1_000)
+    assert not kept(topic="SCHEDULE-CAR-PRICE", window_size=1_001)
+
+
+def test_a_slow_topic_that_is_read_for_its_device_ids_alone_is_kept_too() -> None:
+    via = (
+        spec.Input(topic="SCHEDULE-DEVICE-GUN", station_key=spec.StationKey(via="SCHEDULE-STATION-PARAM")),
+    )
+    resolved = catalogue.resolve(spec.ModuleSpec(module="any", inputs=via))
+    assert resolved.kept_lookups == resolved.lookup_topics == ("SCHEDULE-STATION-PARAM",)
+    assert resolved.keeps
+    elsewhere = (spec.Input(topic="SCHEDULE-DEVICE-GUN", station_key=spec.StationKey(via="T")),)
+    assert not catalogue.resolve(spec.ModuleSpec(module="any", inputs=elsewhere)).keeps

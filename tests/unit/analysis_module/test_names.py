@@ -31,7 +31,8 @@ def test_the_styles_are_the_specs() -> None:
 
 def test_topics_of_a_group_are_legal_for_the_longest_group() -> None:
     group = "g" * 100
-    for topic in (names.progress_topic(group), names.dead_letter_topic(group), names.strays_topic(group)):
+    own = (names.progress_topic, names.dead_letter_topic, names.strays_topic, names.last_topic)
+    for topic in (named(group) for named in own):
         assert re.fullmatch(forms.TOPIC, topic)
 
 
@@ -39,6 +40,7 @@ def test_topics_of_a_group_bear_its_name() -> None:
     assert names.progress_topic("g") == "g-progress"
     assert names.dead_letter_topic("g") == "g-dead-letters"
     assert names.strays_topic("g") == "g-strays"
+    assert names.last_topic("g") == "g-last"
 
 
 def test_the_guides_five_metrics_are_spelt_to_the_letter() -> None:

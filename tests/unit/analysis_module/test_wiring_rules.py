@@ -120,11 +120,29 @@ def test_a_topic_is_an_input_or_a_dependencys_output_and_not_both() -> None:
         {"errors": {"deadLetterTopic": "T"}},
         {"inputs": [{**MINE, "topic": "load_prediction-progress"}]},
         {"inputs": [{**MINE, "topic": "load_prediction-strays"}]},
+        {"inputs": [{**MINE, "topic": "load_prediction-last"}]},
         {"inputs": [{**MINE, "topic": "MODULE-OUTPUT-LOAD-PREDICTION"}]},
     ],
 )
 def test_a_module_does_not_read_what_it_writes(said: dict[str, Any]) -> None:
     assert list(_problems(**{"inputs": [MINE], **said})) == ["spec.inputs[0].topic"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({**MINE, "windowSize": 1_000, "keepLast": True}, []),
+        ({**MINE, "windowSize": 1_001, "keepLast": True}, ["spec.inputs[0].keepLast"]),
+        ({**MINE, "windowSize": 1_001, "keepLast": False}, []),
+        ({"topic": "SCHEDULE-CAR-PRICE", "windowSize": 1_001}, []),
+        ({"topic": GUN, "keepLast": True}, ["spec.inputs[0].keepLast"]),
+        ({"topic": GUN, "windowSize": 10, "keepLast": True}, []),
+    ],
+)
+def test_only_a_window_of_at_most_a_thousand_records_is_kept(asked: dict[str, Any], told: list[str]) -> None:
+    problems = _problems(inputs=[asked])
+    assert list(problems) == told
+    assert all("windowSize" in str(each) for each in problems.values())
 
 
 def test_a_module_may_read_its_output_topic_when_its_outputs_are_off() -> None:

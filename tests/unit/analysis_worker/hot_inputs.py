@@ -123,6 +123,17 @@ async def input_padding(it: Hot) -> None:
     assert (await it.output(power=2))["window"] == [None, 1, 2]
 
 
+@hot("spec.inputs[].keepLast")
+async def keep_last(it: Hot) -> None:
+    await it.output(power=1)
+    await it.change(inputs=[{**POWER, "keepLast": True}])
+    kept = await it.record(to="module-last", power=2)
+    assert (kept.key, kept.json()["power"]) == (b"POWER/S1/0", 2)
+    await it.change(inputs=[{**POWER, "keepLast": False}])
+    await it.output(power=3)
+    assert it.count("module-last") == 1
+
+
 @hot("spec.padding")
 async def padding(it: Hot) -> None:
     assert (await it.output())["window"] == [0, 0, 1]

@@ -48,6 +48,8 @@ class Case:
     def own_topics(self) -> dict[str, str]:
         """The topics that the worker makes and writes itself, with what for."""
         own = {self.wiring.progress_topic: "progress", self.wiring.dead_letter_topic: "dead letters"}
+        if self.wiring.keeps:
+            own[self.wiring.last_topic] = "last records"
         if any(source.routing is spec.Routing.ALIGNED for source in self.wiring.inputs):
             own[self.wiring.strays_topic] = "strays"
         if self.wiring.output_topic is not None:
@@ -66,7 +68,7 @@ def topics_of(resolved: wiring.Wiring) -> list[str]:
     """Every topic that has to be asked about."""
     inputs = [source.topic for source in resolved.inputs]
     joined = [dependency.topic for dependency in resolved.dependencies]
-    own = [resolved.progress_topic, resolved.dead_letter_topic, resolved.strays_topic]
+    own = [resolved.progress_topic, resolved.dead_letter_topic, resolved.strays_topic, resolved.last_topic]
     output = [resolved.output_topic] if resolved.output_topic else []
     return list(dict.fromkeys((*inputs, *resolved.lookup_topics, *joined, *own, *output)))
 
@@ -79,7 +81,7 @@ def diagnose(case: Case) -> list[Finding]:
         _inputs,
         _dependencies,
         _own,
-        _progress,
+        _compaction,
         _partitions,
         _replication,
         _retention,
@@ -159,14 +161,17 @@ def _own(case: Case) -> Iterator[Finding]:
             yield Finding(Level.FAILURE, name, found, "create it, or allow CREATE on it")
 
 
-def _progress(case: Case) -> Iterator[Finding]:
-    topic = case.facts.topics.get(case.wiring.progress_topic)
-    if topic is None or topic.config is None:
-        return
-    if "compact" not in topic.config.get("cleanup.policy", "compact"):
-        found = "it is not compacted: progress that is older than its retention is forgotten"
-        mend = f"kafka-configs.sh --alter --topic {topic.name} --add-config cleanup.policy=compact"
-        yield Finding(Level.FAILURE, topic.name, found, mend)
+def _compaction(case: Case) -> Iterator[Finding]:
+    kept = {case.wiring.progress_topic: "progress that is older than its retention is forgotten"}
+    if case.wiring.keeps:
+        kept[case.wiring.last_topic] = "records of slow topics are forgotten there too"
+    for name, lost in kept.items():
+        topic = case.facts.topics.get(name)
+        if topic is None or topic.config is None:
+            continue
+        if "compact" not in topic.config.get("cleanup.policy", "compact"):
+            mend = f"kafka-configs.sh --alter --topic {topic.name} --add-config cleanup.policy=compact"
+            yield Finding(Level.FAILURE, topic.name, f"it is not compacted: {lost}", mend)
 
 
 def _partitions(case: Case) -> Iterator[Finding]:
@@ -239,7 +244,8 @@ def _retention(case: Case) -> Iterator[Finding]:
 def _permissions(case: Case) -> Iterator[Finding]:
     needed: dict[str, set[str]] = {name: {"READ"} for name in case.read_topics}
     needed |= {name: {"WRITE"} for name in case.own_topics}
-    needed[case.wiring.progress_topic] = {"READ", "WRITE"}
+    for name in {case.wiring.progress_topic, case.wiring.last_topic} & case.own_topics.keys():
+        needed[name] = {"READ", "WRITE"}
     for name, wanted in needed.items():
         topic = case.facts.topics.get(name)
         if topic is None or topic.allowed is None:

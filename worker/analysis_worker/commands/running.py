@@ -61,6 +61,13 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         metavar="PATH",
         help="where windows are kept in files (default: nowhere; restarts then rewind the topics)",
     )
+    parser.add_argument(
+        "--checkpoint-interval",
+        type=float,
+        default=10.0,
+        metavar="SECONDS",
+        help="from one checkpoint of the windows in files to the next (default %(default)s)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -117,6 +124,7 @@ def settings_of(arguments: argparse.Namespace, asked: spec.ModuleSpec, most_per_
     return Settings(
         commit_interval_seconds=arguments.commit_interval,
         most_per_poll=most_per_poll,
+        checkpoint_interval_seconds=arguments.checkpoint_interval,
         state_directory=arguments.state_directory if asked.state.enabled else None,
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from analysis_module import slots as slot_math
 from analysis_module import spec, wiring
 from analysis_worker.engine import layout as layouts
-from analysis_worker.engine import places, segments
+from analysis_worker.engine import places, resting, segments
 from analysis_worker.engine.records import Row, TopicPartition
 from analysis_worker.engine.stations import Station
 from analysis_worker.engine.windows import Head, Origins, TopicWindow
@@ -45,6 +45,7 @@ class Engine:
         self.devices: dict[str, dict[str, str]] = {}  # via topic -> device id -> station id
         self.expired = 0
         self.version = 0  # grows when an id may lead to another station than before
+        self.resting = resting.Resting()
         self._global_windows: dict[int, TopicWindow] = {}
         self._required: tuple[int, ...] = ()
         self._follow_settings()
@@ -52,6 +53,7 @@ class Engine:
     def _follow_settings(self) -> None:
         self.global_inputs = frozenset(layouts.global_inputs(self.layout))
         self._required = tuple(self.layout.topics.index(topic) for topic in self.settings.required_topics)
+        self._slow = tuple(n for n, source in enumerate(self.settings.wiring.inputs) if source.keep_last)
         self._via_inputs = tuple(
             (index, source.station_key.via)
             for index, source in enumerate(self.settings.wiring.inputs)
@@ -90,6 +92,7 @@ class Engine:
         )
         for index, window in self._global_windows.items():
             station.heads[index] = window.head
+        self.resting.wake(station)
         station.last_seen = now_ms
         self.stations[station_id] = station
         return station
@@ -185,6 +188,19 @@ class Engine:
             origins.note(*at)
             origins.next_run()
 
+    def restore(self, station_id: str | None, index: int, pieces: Iterable[resting.Piece]) -> None:
+        """An input's window before its records are read: a station's, once that is there, or (None) all's."""
+        source = self.layout.inputs[index]
+        window = resting.rebuilt(self.settings.readers[index], source.window_size, pieces)
+        if station_id is None:
+            self._global_windows[index] = window
+            for station in self.stations.values():
+                station.heads[index] = window.head
+            return
+        self.resting.lay(station_id, self.slot_of(station_id), {index: window})
+        if (found := self.stations.get(station_id)) is not None:
+            self.resting.wake(found)
+
     def ready(self, station: Station) -> bool:
         """Whether every required topic has a record."""
         return all(station.heads[index] for index in self._required)
@@ -192,7 +208,8 @@ class Engine:
     # -- what goes -------------------------------------------------------------------------------
 
     def forget(self, station: Station) -> None:
-        """Drop a station: its windows go, a later record starts it anew."""
+        """Drop a station: its windows go but for those of slow topics, a later record starts it anew."""
+        self.resting.lay_down(station, self._slow)
         self.stations.pop(station.id, None)
         self.version += 1
 
@@ -221,6 +238,7 @@ class Engine:
         gone = [station for station in self.stations.values() if station.slot in lost]
         for station in gone:
             del self.stations[station.id]
+        self.resting.disown(lost)
         self.version += 1
         return gone
 
@@ -243,6 +261,7 @@ class Engine:
             station.owned = self._owns(station.id, station.slot)
             self._refit(station, moves, before)
         self._follow_settings()
+        self.resting.refit(moves, self._slow, self._fit)
         self.version += 1
 
     def _refit(self, station: Station, moves: Mapping[int, int], before: layouts.Layout) -> None:
@@ -286,6 +305,7 @@ class Engine:
     def window_bytes(self) -> int:
         """Bytes of all windows."""
         own = sum(w.segment.nbytes for s in self.stations.values() for w in s.windows if w is not None)
+        own += self.resting.window_bytes()
         return own + sum(window.segment.nbytes for window in self._global_windows.values())
 
 

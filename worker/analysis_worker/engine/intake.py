@@ -14,7 +14,10 @@ from analysis_worker.engine import progress
 from analysis_worker.engine.engine import Engine
 from analysis_worker.engine.records import Arrival, Decoder, Record, Refusal, TopicPartition
 from analysis_worker.engine.stations import Batch, Station, Trigger
-from analysis_worker.engine.taken import Refused, Stray, Taken
+from analysis_worker.engine.taken import Kept, Refused, Stray, Taken
+
+SHARED_SLOT = 0
+"""Whose owner keeps what is every station's."""
 
 
 class Kind(enum.Enum):
@@ -39,6 +42,7 @@ class TopicIntake:
     via: str | None = None
     teaches: bool = False  # its records name devices for some input's `via`
     aligned: bool = False
+    keep: int = 0  # of a slow topic: how many records per station the module keeps itself
     strayed: Mapping[str, "TopicIntake"] = dataclasses.field(default_factory=dict)  # of STRAYS, per origin
 
 
@@ -148,6 +152,7 @@ class Reader:
         taken = Taken()
         source = part.source
         special = source.kind is not Kind.INPUT or source.shared or source.teaches or source.aligned
+        special = special or source.keep > 0
         if not special and not part.guarded:
             self._take_plain(part, records, now_ms, taken)
         else:
@@ -231,8 +236,11 @@ class Reader:
     def _arrive(self, part: PartitionIntake, coming: "_Coming", now_ms: int, taken: Taken) -> None:
         record, source, arrival = coming.record, coming.origin.source, coming.arrival
         if source.teaches and arrival.station_id is not None and not arrival.device:
-            self._teach(source, arrival)
+            self.teach(source, arrival)
         if source.kind is Kind.DEVICES:
+            if arrival.station_id is not None and not arrival.device:
+                slot = self.engine.slot_of(arrival.station_id)
+                self._keep(part, coming, arrival.station_id, slot, taken)
             return
         if source.shared:
             if part.restoring and source.trigger and record.offset >= part.done.first_left():
@@ -274,6 +282,7 @@ class Reader:
         else:
             window = engine.append(station, source.index, arrival.rows, replace=arrival.replace)
             window.origins.note(part.origin, record.offset)
+            self._keep(part, coming, station.id, station.slot, taken)
         self._trigger(part, coming, station, taken)
 
     def _trigger(self, part: PartitionIntake, coming: "_Coming", station: Station, taken: Taken) -> None:
@@ -302,10 +311,20 @@ class Reader:
         engine, arrival = self.engine, coming.arrival
         window = engine.append_global(coming.origin.source.index, arrival.rows, replace=arrival.replace)
         window.origins.note(part.origin, coming.record.offset)
+        self._keep(part, coming, None, SHARED_SLOT, taken)
         for station in engine.stations.values():
             self._trigger(part, coming, station, taken)
 
-    def _teach(self, source: TopicIntake, arrival: Arrival) -> None:
+    def _keep(
+        self, part: PartitionIntake, coming: "_Coming", station_id: str | None, slot: int, taken: Taken
+    ) -> None:
+        """A record of a slow topic is kept by the owner of the slot; what all read, all remember."""
+        source, pending = coming.origin.source, part.progress.pending.get(slot)
+        if source.keep and (pending is not None or source.shared or source.kind is Kind.DEVICES):
+            taken.keep(Kept(source, station_id, slot, coming.arrival, part.origin, coming.record, pending))
+
+    def teach(self, source: TopicIntake, arrival: Arrival) -> None:
+        """A record of a `via` topic says whose devices are whose."""
         for row in arrival.rows:
             devices = source.decoder.devices(row)
             if arrival.station_id is not None and devices:

@@ -17,6 +17,11 @@ def nobodys(offset: int) -> str:
     return f"\0{offset}"
 
 
+def copys(offset: int) -> str:
+    """Whose an output is that keeps a record of a slow topic; apart from a dead letter of the same record."""
+    return f"\0copy {offset}"
+
+
 class Pending(dict[int, "str | collections.Counter[str]"]):
     """Offsets of one slot in one partition still to be done, in order; whose outputs each waits for."""
 

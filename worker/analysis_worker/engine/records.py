@@ -1,7 +1,7 @@
 """What enters the engine: Kafka records, the rows decoded from them, and refusals."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 
@@ -51,6 +51,15 @@ class Arrival:
     replace: bool = False
     device: bool = False
 
+    @property
+    def ident(self) -> "Ident":
+        """The id, and whether it is a device's."""
+        return self.station_id, self.device
+
+
+Ident = tuple[str | None, bool]
+"""An id as a record names it, and whether it is a device's."""
+
 
 class Refusal(ValueError):
     """A record that cannot be used: it goes to the dead-letter topic and the partition goes on.
@@ -71,7 +80,7 @@ class Decoder(Protocol):
     `row` is the quick way for an object of scalars: it raises ValueError for anything else, and the row's
     attribute `key0` is the record's first station key field, which names a device if `by_device` says so.
     `arrivals` takes every shape of seed system 2.1 and raises Refusal. `devices` are the device ids that a
-    row of a `via` topic names.
+    row of a `via` topic names. `cut` gives of a record that has arrivals the parts of some of them.
     """
 
     @property
@@ -83,6 +92,9 @@ class Decoder(Protocol):
 
     def arrivals(self, value: bytes, /) -> Sequence[Arrival]:
         """What the record brings, per station."""
+
+    def cut(self, value: bytes, wanted: Sequence[Collection[Ident]], /) -> Sequence[bytes]:
+        """The record once for each of these sets of ids, with nothing of others in it."""
 
     def devices(self, row: Row, /) -> Sequence[str]:
         """Host and meter ids that the row names as its station's."""

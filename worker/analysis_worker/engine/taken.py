@@ -1,9 +1,10 @@
 """What a batch of records brought besides windows: triggers, refused records, strays."""
 
 import dataclasses
+from typing import Protocol
 
 from analysis_worker.engine import progress
-from analysis_worker.engine.records import Record, Refusal, TopicPartition
+from analysis_worker.engine.records import Arrival, Decoder, Record, Refusal, TopicPartition
 from analysis_worker.engine.stations import Station, Trigger
 
 
@@ -14,8 +15,14 @@ class Taken:
     triggers: list[Trigger] = dataclasses.field(default_factory=list)
     refused: list["Refused"] = dataclasses.field(default_factory=list)
     strays: list["Stray"] = dataclasses.field(default_factory=list)
+    kept: list["Kept"] = dataclasses.field(default_factory=list)
     muted: int = 0
     foreign: int = 0
+
+    def keep(self, kept: "Kept") -> None:
+        """One more record to be kept."""
+        kept.begin()
+        self.kept.append(kept)
 
     def of(self, station: Station, origin: TopicPartition, offset: int) -> Trigger | None:
         """The trigger that a record has brought to a station, if it is the newest record."""
@@ -44,3 +51,45 @@ class Stray:
     origin: TopicPartition
     record: Record
     pending: progress.Pending
+
+
+class Slow(Protocol):
+    """The intake of a topic whose newest `keep` records per station the module keeps itself."""
+
+    @property
+    def topic(self) -> str:
+        """Its name."""
+
+    @property
+    def decoder(self) -> Decoder:
+        """What reads its records."""
+
+    @property
+    def keep(self) -> int:
+        """How many."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Kept:
+    """What a record of a slow topic brought to a station, or (None) to all, to be kept.
+
+    `origin` is where it was read. Done when the copy is written; without `pending` another worker writes it.
+    """
+
+    source: Slow
+    station_id: str | None
+    slot: int
+    arrival: Arrival
+    origin: TopicPartition
+    record: Record
+    pending: progress.Pending | None
+
+    def begin(self) -> None:
+        """The record's offset waits for the copy."""
+        if self.pending is not None:
+            self.pending.begin(self.record.offset, progress.copys(self.record.offset))
+
+    def settle(self) -> None:
+        """There is nothing left to do about it."""
+        if self.pending is not None:
+            self.pending.done(self.record.offset, progress.copys(self.record.offset))

@@ -5,14 +5,14 @@ Only declared fields, their aliases and the station key's names are decoded and 
 
 import dataclasses
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from analysis_module import spec, wiring
 from analysis_worker.engine import segments
-from analysis_worker.engine.records import ABSENT, Arrival, Refusal, Row
+from analysis_worker.engine.records import ABSENT, Arrival, Ident, Refusal, Row
 
 Scalar = str | int | float | bool | None
 _SCALARS = (str, int, float, bool, type(None))
@@ -149,6 +149,28 @@ class InputDecoder:
             devices.extend(text for item in named if (text := id_text(item)) is not None)
         return devices
 
+    def cut(self, value: bytes, wanted: Sequence[Collection[Ident]]) -> Sequence[bytes]:
+        """The record once for each of these sets of ids, with only their elements of a list of many."""
+        document = parsed(value)
+        name = None
+        if isinstance(document, dict):
+            lists = (name for name in _LISTS if isinstance(document.get(name), list))
+            name = next((name for name in lists if name not in self.shape.attributes), None)
+            if name is None:
+                return [value] * len(wanted)
+        elements: list[Any] = document[name] if name is not None else document
+        outer = {key: document[key] for key in self._keys if key in document} if name is not None else {}
+        parts: list[list[Any]] = [[] for _ in wanted]
+        part_of = {ident: part for part, own in zip(parts, wanted, strict=True) for ident in own}
+        for each in elements:
+            if isinstance(each, dict) and (ident := self._identified({**outer, **each})) in part_of:
+                part_of[ident].append(each)
+        wholes = [value if len(part) == len(elements) else None for part in parts]
+        return [
+            whole or msgspec.json.encode(part if name is None else {**document, name: part})
+            for whole, part in zip(wholes, parts, strict=True)
+        ]
+
     def _each(self, elements: Sequence[Any]) -> list[Arrival]:
         """A top-level array: each element is a record of its own station."""
         sound: dict[tuple[str | None, bool], list[Arrival]] = {}
@@ -247,6 +269,10 @@ class OutputDecoder:
     def devices(self, row: Row) -> Sequence[str]:
         """Outputs name no devices."""
         return ()
+
+    def cut(self, value: bytes, wanted: Sequence[Collection[Ident]]) -> Sequence[bytes]:
+        """Outputs are not kept in parts."""
+        return [value] * len(wanted)
 
     def arrivals(self, value: bytes) -> Sequence[Arrival]:
         """The output of each station in the record; raises Refusal."""

@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from analysis_worker.engine.records import Record, TopicPartition
-from analysis_worker.kafka import ports
+from analysis_worker.kafka import ports, whole_topics
 
 log = logging.getLogger(__name__)
 
@@ -98,27 +98,10 @@ def read_progress(record: Record) -> SlotProgress | None:
 
 
 async def load(source: ports.Source, topic: str, *, transactional: bool = False) -> dict[int, SlotProgress]:
-    """The newest progress of every slot; `source` is left assigned to the progress topic.
-
-    If it is written in transactions, those that are open are waited for: what was committed after the begin
-    of one that is stuck cannot be read before it ends.
-    """
-    partitions = (await source.partitions([topic])).get(topic, 0)
-    places = [TopicPartition(topic, number) for number in range(partitions)]
-    bounds = await source.bounds(places)
-    positions = {place: first for place, (first, _) in bounds.items()}
-    await source.assign(positions)
-    ends = {place: None if transactional else end for place, (_, end) in bounds.items()}
+    """The newest progress of every slot; `source` stays assigned to the topic (see `whole_topics`)."""
     newest: dict[int, SlotProgress] = {}
-    while any(end is None or positions[place] < end for place, end in ends.items()):
-        for place, records in (await source.poll(wait_seconds=0.2, most=5000)).items():
-            remember(newest, records)
-            positions[place] = records[-1].offset + 1
-        for place, end in ends.items():
-            if end is None:
-                ends[place] = source.end_offset(place)
-            elif positions[place] < end:
-                positions[place] = max(positions[place], await source.position(place))
+    async for records in whole_topics.read(source, topic, transactional=transactional):
+        remember(newest, records)
     return newest
 
 

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 LEAST_ROWS: Final = 1_024
 """Smaller windows are read again: that takes less than their files would cost."""
 MOST_STARTS: Final = 3
-"""So many starts in a row that did not get to a checkpoint, and the files are no longer believed."""
+"""So many starts in a row that did not get to live records, and the files are no longer believed."""
 LEAVE_FREE: Final = 0.05
 """Of the file system: what is left to others."""
 _TOLD_SECONDS = 60.0
@@ -203,8 +203,9 @@ class Store:
         self._named[checkpoint.slot] = _files_of(checkpoint)
 
     def proven(self) -> None:
-        """The files have carried a worker as far as a round of checkpoints."""
-        (self.directory / "starts").write_text("0", encoding="ascii")
+        """The files have carried a worker as far as live records."""
+        with contextlib.suppress(OSError):
+            (self.directory / "starts").write_text("0", encoding="ascii")
 
     def forget(self, slots: Iterable[int]) -> None:
         """These slots are another's."""

@@ -18,7 +18,7 @@ ALL = frozenset({"READ", "WRITE", "DESCRIBE", "CREATE"})
 
 
 def a_topic(name: str, **changes: Any) -> inspecting.TopicFacts:
-    config = COMPACT if name.endswith("-progress") else GOOD
+    config = COMPACT if name.endswith(("-progress", "-last")) else GOOD
     given = {"partitions": 4, "replicas": 3, "in_sync": 3, "config": config, "allowed": ALL, **changes}
     return inspecting.TopicFacts(name=name, **given)
 
@@ -94,6 +94,28 @@ def test_an_own_topic_that_is_not_there_is_a_failure_where_the_worker_may_not_cr
 def test_progress_that_is_not_compacted_is_a_failure() -> None:
     found = findings(a_topic("thermal_management-progress", config=GOOD))
     assert bad(found) == [(Level.FAILURE, "thermal_management-progress")]
+
+
+KEPT = {"inputs": [{"topic": "SCHEDULE-CAR-PRICE"}]}
+
+
+def test_the_topic_of_last_records_is_looked_at_where_some_topic_is_slow() -> None:
+    last = "thermal_management-last"
+    told = [found.found for found in findings(settings=KEPT) if found.subject == last]
+    assert told == ["last records: 4 partitions, 3 replicas"]
+    assert [found for found in findings() if found.subject == last] == []
+
+
+def test_last_records_that_are_not_compacted_are_a_failure() -> None:
+    found = findings(a_topic("thermal_management-last", config=GOOD), settings=KEPT)
+    assert bad(found) == [(Level.FAILURE, "thermal_management-last")]
+
+
+def test_last_records_have_to_be_read_and_written() -> None:
+    found = findings(
+        a_topic("thermal_management-last", allowed=frozenset({"WRITE", "DESCRIBE"})), settings=KEPT
+    )
+    assert bad(found) == [(Level.FAILURE, "thermal_management-last")]
 
 
 def test_aligned_routing_wants_a_partition_for_each_slot() -> None:

@@ -1,5 +1,6 @@
 """Records of a partition into windows and triggers; what must not be taken, not yet, or not again."""
 
+import collections
 import random
 from typing import Any
 
@@ -136,7 +137,9 @@ def test_a_record_of_many_stations_brings_each_its_own() -> None:
     assert told(taken) == [("S1", 0), ("S2", 0)]
     assert driven.module_input("S2")["lat"] == 2
     taken.triggers[0].settle()
-    assert owed(driven, PARAM) == {slot_of("S2"): {0: "S2"}}
+    for kept in taken.kept:
+        kept.settle()
+    assert owed(driven, PARAM) == {slot_of("S2"): {0: collections.Counter({"S2": 1})}}
 
 
 # -- what cannot be used

@@ -1,5 +1,6 @@
 """Every shape of a record that the seed system's 2.1 accepts."""
 
+import json
 from typing import Any
 
 import pytest
@@ -232,3 +233,40 @@ def test_a_calendar_is_delivered_as_three_lists() -> None:
         "isHoliday": [1, 0],
         "isWeekend": [0, 1],
     }
+
+
+# -- a record of many, cut into parts
+
+S1, S2, H1 = ("S1", False), ("S2", False), ("H1", True)
+MANY = [
+    {"stationId": "S1", "power": 1},
+    {"stationId": "S2"},
+    7,
+    {"hostId": "H1"},
+    {"stationId": "S1", "x": 2},
+]
+
+
+def cut(document: Any, *wanted: set[tuple[str | None, bool]]) -> list[Any]:
+    parts = decoder().cut(json.dumps(document).encode(), wanted)
+    return [json.loads(part) for part in parts]
+
+
+def test_an_array_is_cut_into_the_elements_of_each_set_of_ids() -> None:
+    assert cut(MANY, {S1}, {S2, H1}) == [[MANY[0], MANY[4]], [MANY[1], MANY[3]]]
+
+
+def test_a_list_under_a_name_is_cut_and_what_stands_beside_it_stays() -> None:
+    document = {"stationId": "S2", "site": "A", "fee": [{"power": 1}, {"stationId": "S1", "power": 2}]}
+    assert cut(document, {S1}, {S2}) == [
+        {"stationId": "S2", "site": "A", "fee": [{"stationId": "S1", "power": 2}]},
+        {"stationId": "S2", "site": "A", "fee": [{"power": 1}]},
+    ]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b' {"stationId" : "S1", "power":1}', b' [ {"stationId":"S1"} ]', b'{"stationId":"S1","power":[1,2]}'],
+)
+def test_a_record_of_one_station_stays_as_it_came(value: bytes) -> None:
+    assert decoder().cut(value, [{S1}]) == [value]
