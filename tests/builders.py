@@ -14,6 +14,7 @@ from analysis_worker.engine import (
     inputs,
     intake,
     layout,
+    places,
     progress,
     segments,
     stations,
@@ -128,10 +129,15 @@ def a_trigger(
 class HandDriven:
     """An engine, and what leads from records to it, with no Kafka: takes records when told to."""
 
-    def __init__(self, spec: Mapping[str, Any], slots: Iterable[int] = SLOTS) -> None:
+    def __init__(
+        self,
+        spec: Mapping[str, Any],
+        slots: Iterable[int] = SLOTS,
+        memory: places.Memory = places.HEAP,
+    ) -> None:
         self.assembly = assembling.assemble(reading.read_spec(spec))
         self.slots = list(slots)
-        self.engine = engine.Engine(self.assembly.engine_settings, self.slots)
+        self.engine = engine.Engine(self.assembly.engine_settings, self.slots, memory)
         self.reader = intake.Reader(self.engine, self.slots)
         self.parts: dict[TopicPartition, intake.PartitionIntake] = {}
 

@@ -47,7 +47,8 @@ def run_killed(
     """Run the stream's module until every record has an output, its worker killed so many times meanwhile.
 
     It is killed once about so many outputs are written as chance says; the records go on coming. At the end
-    it is stopped in order. With `state` its windows are kept in files there. `told` hears after each kill how many there were.
+    it is stopped in order. With `state` its windows are kept in files there. `told` hears after each kill how
+    many there were.
     """
     chance = random.Random(kills)
     targets = sorted(chance.sample(range(SLICE, len(sent) - SLICE), kills))

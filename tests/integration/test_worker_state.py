@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.infrastructure import kafka_tools, kills, numbered_stream
+from tests.infrastructure import kills, numbered_stream
 from tests.infrastructure.kafka_cluster import KafkaEndpoint
 from tests.infrastructure.numbered_stream import NumberedStream
-from tests.infrastructure.worker_process import WorkerProcess
 
 WINDOW = 1_100
 STATIONS = 8

@@ -329,9 +329,11 @@ class FileCheckpoints:
             self._open.clear()
             await self._cut(engine, feed)
             await self._write_down(written)
+            await lanes.in_thread(self._files.proven)
 
     async def close(self) -> None:
         """Another process may have the directory."""
+        self._tell_failures()
         self._files.close()
 
 

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+import numpy as np
+
 from analysis_worker.engine import columns
 from analysis_worker.engine.cuts import WindowCut
 from analysis_worker.engine.places import Array, Part
@@ -36,9 +38,9 @@ def described(cut: WindowCut) -> checkpoints.Window | None:
         return None
     kept = []
     for field, column in enumerate(segment.columns):
-        if column is None or not segment_files.in_file(file, field, column):
+        told = _told(file, field, column, cut.count)
+        if told is None:
             return None
-        told = _told(column, cut.count)
         if isinstance(column, columns.CodeColumn):
             file.tell(field, column.distinct[: told.distinct])
         sums = [file.checksum(field, part, dtype, cut.count) for part, dtype in _Parts(told).dtypes.items()]
@@ -49,11 +51,17 @@ def described(cut: WindowCut) -> checkpoints.Window | None:
     return checkpoints.Window(cut.station, cut.seen, file.path.name, cut.count, floors, kept)
 
 
-def _told(column: columns.Column, count: int) -> checkpoints.Column:
-    if isinstance(column, columns.CodeColumn):
+def _told(
+    file: segment_files.SegmentFile, field: int, column: columns.Column | None, count: int
+) -> checkpoints.Column | None:
+    """What kind of column it is, without its checksums; None if not all of it is in the file."""
+    if isinstance(column, columns.CodeColumn) and file.holds(field, Part.CODES, column.array):
         return checkpoints.Column("codes", "int32", [], distinct=len(column.distinct))
-    assert isinstance(column, columns.NumberColumn)
-    kinds = column.kinds
+    if not isinstance(column, columns.NumberColumn) or not file.holds(field, Part.NUMBERS, column.array):
+        return None
+    kinds = column.kinds  # once: another thread may be adding values
+    if isinstance(kinds, np.ndarray) and not file.holds(field, Part.FLAGS, kinds):
+        return None
     ints: bool | Literal["flags"] | None = "flags"
     if kinds is None or isinstance(kinds, bool):
         ints = kinds

@@ -15,7 +15,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from analysis_worker.engine import columns
 from analysis_worker.engine.places import Array, Heap, Part
 
 _PAGE = mmap.PAGESIZE
@@ -278,13 +277,3 @@ class FilePlace:
 def _address(array: Array) -> int:
     address: int = array.__array_interface__["data"][0]
     return address
-
-
-def in_file(file: SegmentFile, field: int, column: columns.Column | None) -> bool:
-    """Whether all of a column is in its file."""
-    if isinstance(column, columns.NumberColumn):
-        flags = column.kinds
-        return file.holds(field, Part.NUMBERS, column.array) and (
-            not isinstance(flags, np.ndarray) or file.holds(field, Part.FLAGS, flags)
-        )
-    return isinstance(column, columns.CodeColumn) and file.holds(field, Part.CODES, column.array)

@@ -51,12 +51,13 @@ class Store:
     It is the engine's `Memory`. Any thread may ask it.
     """
 
-    def __init__(self, directory: pathlib.Path, max_bytes: int) -> None:
+    def __init__(self, directory: pathlib.Path, max_bytes: int, *, least_rows: int = LEAST_ROWS) -> None:
         self.directory = directory
         self.used = 0
         self.failures: collections.Counter[Reason] = collections.Counter()
         self.boot = _boot()
         self._max_bytes = max_bytes
+        self._least_rows = least_rows
         self._lock = threading.Lock()
         self._held: int | None = None
         self._told_at = 0.0
@@ -105,7 +106,7 @@ class Store:
 
     def home(self, *, fields: int, size: int, capacity: int) -> places.Home:
         """A file, if the window is large enough."""
-        if size < LEAST_ROWS:
+        if size < self._least_rows:
             return places.HeapHome(capacity)
         path = self.directory / f"{uuid.uuid4().hex}.window"
         return self._file(path, segment_files.Shape(fields, size, capacity))
