@@ -157,11 +157,14 @@ class SegmentFile:
         """The numbers behind a window's length of `value`; None if there was another value before."""
         size, itemsize = self.shape.size, array.itemsize
         known = self._fronts.get(field)
-        if known is None and (value != 0.0 or self._has_front(field, itemsize)):
+        if known is None:
             begin = self.shape.region(field, Part.NUMBERS)[0]
+            # Zeros are allocated too: in a file system in memory even a read of what was never written needs
+            # a page, and without one the process gets SIGBUS.
             if not self._allocated(begin, begin + size * itemsize):
                 return None
-            self._region(field, Part.NUMBERS, array.dtype)[:size] = value
+            if value != 0.0 or self._has_front(field, itemsize):
+                self._region(field, Part.NUMBERS, array.dtype)[:size] = value
         elif known is not None and not (known == value or (known != known and value != value)):
             return None
         self._fronts[field] = value
