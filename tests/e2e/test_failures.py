@@ -3,18 +3,27 @@
 Each ends by counting: at-least-once holds everywhere, and what ends in order doubles nothing.
 """
 
+import re
 import signal
 import time
 from collections.abc import Callable
 
 from tests.infrastructure import helm
 from tests.infrastructure.release import Release
-from tests.infrastructure.scenario import NOTHING_WRONG, PATIENCE_SECONDS, SLOTS, Scenario
+from tests.infrastructure.scenario import NOTHING_WRONG, PATIENCE_SECONDS, SLOTS, STATIONS, Scenario
 from tests.infrastructure.true_cluster import TrueCluster
 
 Scenarios = Callable[[str], Scenario]
 FROZEN_SECONDS = 60
 ABSENT_SECONDS = 300
+LARGE = 1_100
+"""Records of a window that is worth a file."""
+NEWEST = """
+def callback(station_id, module_input):
+    return {"number": module_input["number"], "window": list(module_input["number_window"])[-20:]}
+"""
+CHECKPOINTED_SECONDS = 25
+"""Within so much time each slot has a checkpoint."""
 SLOW = 50
 """Records per second of the stream that the operator is absent from for minutes."""
 
@@ -55,6 +64,23 @@ def test_of_a_worker_frozen_for_a_minute_and_woken_nothing_is_lost_while_others_
     found = numbered.conclude()
     assert (found.lost, found.doubled_unmarked, found.wrong_windows) == ([], 0, [])
     assert {*before} == {*numbered.containers()}, "no pod was replaced"
+
+
+def test_a_killed_worker_takes_its_windows_from_the_volume_of_its_pod(scenarios: Scenarios) -> None:
+    numbered = scenarios("windows in files")
+    inputs = [{"topic": numbered.stream.topic, "fields": ["stationId", "number"], "windowSize": LARGE}]
+    numbered.run(inputs=inputs, callback={"source": NEWEST})
+    numbered.until_sent_for(CHECKPOINTED_SECONDS)
+    (pod,) = numbered.module.pods()
+    numbered.signal(pod, signal.SIGKILL)
+    numbered.until_restarted(pod)
+    numbered.until_more_outputs(400)
+    logged = numbered.cluster.access.kubectl("logs", pod, "--namespace", numbered.namespace).stdout
+    found = numbered.conclude()
+    assert (found.lost, found.doubled_unmarked, found.wrong_windows) == ([], 0, [])
+    taken = re.search(r"(\d+) windows of \d+ slots are taken from files", logged)
+    assert taken is not None
+    assert int(taken[1]) == STATIONS, "each station's was there"
 
 
 # -- Kafka ------------------------------------------------------------------------------------------
