@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import functools
 import logging
-import resource
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
@@ -146,11 +145,15 @@ def of(
         log.error("windows are not kept in files, restarts read them from Kafka: %s", error)
         return NoCheckpoints()
     _allow_open_files()
-    return FileCheckpoints(files, source_of(wired, assignment.module_spec.kafka), metrics, settings.checkpoint_interval_seconds)
+    return FileCheckpoints(
+        files, source_of(wired, assignment.module_spec.kafka), metrics, settings.checkpoint_interval_seconds
+    )
 
 
 def _allow_open_files() -> None:
     """Each window takes a descriptor: as many as this process may have."""
+    import resource
+
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -250,8 +253,7 @@ class FileCheckpoints:
 
     async def run(self, engine: Engine, feed: Feed, written: Written) -> None:
         """Cut and write down, until cancelled."""
-        while feed.restoring:
-            await asyncio.sleep(min(_LOOK_SECONDS, self._interval))
+        await feed.live.wait()
         await lanes.in_thread(self._files.proven)
         while True:
             await asyncio.sleep(min(_LOOK_SECONDS, self._interval))

@@ -105,7 +105,9 @@ class Worker:
         Raises CallbackError, KafkaUnreachable, KafkaRefused or KafkaSettingsError.
         """
         callback = self._given_callback or loading.load(self.assignment.module_spec.callback)
-        self.checkpoints = checkpointing.of(self.settings, self.assignment, self.assembly.wiring, self.metrics)
+        self.checkpoints = checkpointing.of(
+            self.settings, self.assignment, self.assembly.wiring, self.metrics
+        )
         self.engine = Engine(self.assembly.engine_settings, self.assignment.slots, self.checkpoints.memory)
         self.box = outbox.Outbox(
             self.delivery.make_sink,

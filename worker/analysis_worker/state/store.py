@@ -3,11 +3,11 @@
 import collections
 import contextlib
 import dataclasses
-import fcntl
 import logging
 import os
 import pathlib
 import shutil
+import sys
 import threading
 import time
 import uuid
@@ -67,7 +67,11 @@ class Store:
     # -- its life -----------------------------------------------------------------------------------
 
     def open(self) -> None:
-        """Make the directory one's own; raises InUse or OSError."""
+        """Make the directory one's own; raises InUse, or OSError elsewhere than on Linux."""
+        if sys.platform != "linux":
+            raise OSError("files of windows need Linux, for posix_fallocate and shared mappings")
+        import fcntl
+
         self.directory.mkdir(parents=True, exist_ok=True)
         self._held = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

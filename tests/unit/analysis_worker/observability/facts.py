@@ -33,6 +33,8 @@ def a_worker(**changes: Any) -> statuses.WorkerStatus:
         waiting=3,
         window_bytes=4096,
         committed_at=NOW - 4,
+        state_bytes=8192,
+        checkpointed_at=NOW - 7,
         restore_progress=1.0,
         topics=(statuses.TopicStatus(topic="T", fill_ratio=0.5, padded_ratio=0.25),),
         partitions=(

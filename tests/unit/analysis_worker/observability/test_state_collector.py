@@ -30,6 +30,8 @@ def a_registry(source: Source, now: float = NOW + 1) -> prometheus_client.Collec
         ("padded_ratio", {"topic": "T"}, 0.25),
         ("restore_progress", {}, 1),
         ("commit_age_seconds", {}, 5),
+        ("state_bytes", {}, 8192),
+        ("checkpoint_age_seconds", {}, 8),
         ("state", {"state": "running"}, 1),
         ("state", {"state": "failed"}, 0),
         ("main_loop_alive", {}, 1),
@@ -59,9 +61,10 @@ def test_a_later_scrape_shows_the_later_state() -> None:
 
 
 def test_what_a_worker_does_not_know_yet_has_no_sample() -> None:
-    fresh = a_worker(committed_at=None, last_poll_age_seconds=None, loop_lag_seconds=None)
-    registry = a_registry(Source(fresh))
-    for gauge in ("commit_age_seconds", "last_poll_age_seconds", "event_loop_lag_seconds"):
+    unknown = ("committed_at", "checkpointed_at", "last_poll_age_seconds", "loop_lag_seconds")
+    registry = a_registry(Source(a_worker(**dict.fromkeys(unknown))))
+    ages = ("commit_age", "checkpoint_age", "last_poll_age")
+    for gauge in (*(f"{age}_seconds" for age in ages), "event_loop_lag_seconds"):
         assert registry.get_sample_value(f"data_analysis_{gauge}") is None
 
 

@@ -1,0 +1,98 @@
+"""The directory of a worker's windows: its budget, its one owner, and what is swept from it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analysis_worker.engine.places import HeapHome, Home, Part
+from analysis_worker.state import checkpoints, store
+
+
+def a_store(directory: Path, max_bytes: int = 2**30) -> store.Store:
+    made = store.Store(directory / "own", max_bytes)
+    made.open()
+    return made
+
+
+def a_home(made: store.Store, size: int = 2_000) -> Home:
+    return made.home(fields=1, size=size, capacity=size)
+
+
+def fill(home: Home, count: int) -> None:
+    home.place(0).grown(Part.NUMBERS, np.zeros(0), count)
+
+
+def windows(made: store.Store) -> list[Path]:
+    return list(made.directory.glob("*.window"))
+
+
+def naming(slot: int, *files: str) -> checkpoints.Checkpoint:
+    kept = [checkpoints.Window("S", 0, file, 1, [], []) for file in files]
+    topic = checkpoints.Topic("", 2_000, 2_000, {}, kept)
+    return checkpoints.Checkpoint(slot, "source", "boot", 0.0, {"T": topic})
+
+
+def test_small_windows_stay_on_the_heap(tmp_path: Path) -> None:
+    assert isinstance(a_home(a_store(tmp_path), store.LEAST_ROWS - 1), HeapHome)
+    assert not isinstance(a_home(a_store(tmp_path / "other"), store.LEAST_ROWS), HeapHome)
+
+
+def test_two_processes_do_not_share_a_directory(tmp_path: Path) -> None:
+    first = a_store(tmp_path)
+    with pytest.raises(store.InUse, match="another process"):
+        a_store(tmp_path)
+    first.close()
+    a_store(tmp_path).close()
+
+
+def test_no_more_than_the_budget_is_allocated(tmp_path: Path) -> None:
+    made = a_store(tmp_path, 3 * 4096)
+    homes = [a_home(made) for _ in range(5)]
+    for home in homes:
+        fill(home, 1)
+    assert made.used <= 3 * 4096
+    assert made.failures["budget"] > 0
+
+
+def test_a_file_that_nothing_needs_any_more_is_swept_and_its_room_is_free(tmp_path: Path) -> None:
+    made = a_store(tmp_path)
+    home = a_home(made)
+    fill(home, 1_000)
+    made.sweep()
+    assert len(windows(made)) == 1, "it is in use"
+    del home
+    made.sweep()
+    assert (windows(made), made.used) == ([], 0)
+
+
+def test_a_file_that_a_checkpoint_names_is_swept_only_after_the_checkpoint(tmp_path: Path) -> None:
+    made = a_store(tmp_path)
+    home = a_home(made)
+    fill(home, 1)
+    (path,) = windows(made)
+    made.write(naming(3, path.name))
+    del home
+    made.sweep()
+    assert windows(made) == [path]
+    made.write(naming(3))
+    made.sweep()
+    assert windows(made) == []
+
+
+def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
+    made = a_store(tmp_path)
+    made.write(naming(3, "a.window"))
+    assert made.find([3, 4], "source").checkpoints == {3: naming(3, "a.window")}
+
+
+def test_after_another_boot_a_checkpoint_is_distrusted(tmp_path: Path) -> None:
+    made = a_store(tmp_path)
+    made.write(naming(3))
+    assert made.find([3], "source").distrusted == {3}
+
+
+def test_a_store_leaves_room_on_the_disk_to_others(tmp_path: Path) -> None:
+    made = a_store(tmp_path, 2**60)
+    assert not made.take(2**55)
+    assert made.failures == {"disk_full": 1}
