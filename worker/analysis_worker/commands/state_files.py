@@ -1,4 +1,4 @@
-"""`analysis-worker state`: the windows that workers keep in files, listed and checked."""
+"""`analysis-worker state`: the windows that workers keep in files, listed, checked, copied away and back."""
 
 import argparse
 import dataclasses
@@ -8,8 +8,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from analysis_module import names
-from analysis_worker.commands import progress
+from analysis_worker.commands import progress, state_snapshots
 
 if TYPE_CHECKING:
     from analysis_worker.state import inspecting
@@ -18,10 +17,13 @@ EXAMPLES = """examples:
   analysis-worker state ls
   analysis-worker state ls --state-directory /srv/state --json
   analysis-worker state verify --state-directory /srv/state
+  analysis-worker state export --to s3://bucket/prefix
+  analysis-worker state import --from s3://bucket/prefix --group load-prediction --owner shard-0
 
-Both only read, and may be run beside the workers.
+All but import only read the files, and may be run beside the workers.
 
-exit codes: 0 all is sound; 1 a checkpoint or a file is not; 2 an option is wrong
+exit codes: 0 all is sound; 1 a checkpoint, a file or a part of a snapshot is not, or a worker holds the
+files; 2 an option is wrong; 3 the store of snapshots was not reached, or its library is missing
 """
 
 
@@ -29,8 +31,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     """Declare the command."""
     parser = commands.add_parser(
         "state",
-        help="show and check windows kept in files",
-        description="Show and check the windows that workers keep in files.",
+        help="show, check and copy windows kept in files",
+        description="Show, check and copy the windows that workers keep in files.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -38,36 +40,15 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     ls = actions.add_parser(
         "ls", help="what each worker keeps", description="What each worker keeps, by slot."
     )
-    add_directory(ls)
+    state_snapshots.add_directory(ls)
     ls.add_argument("--json", action="store_true", help="as JSON, times in seconds since the epoch")
     ls.set_defaults(run=run_ls)
     verify = actions.add_parser(
         "verify", help="check every file", description="Compute every file's checksums and compare them."
     )
-    add_directory(verify)
+    state_snapshots.add_directory(verify)
     verify.set_defaults(run=run_verify)
-
-
-def add_directory(parser: argparse.ArgumentParser) -> None:
-    """Declare where the files are."""
-    parser.add_argument(
-        "--state-directory",
-        type=pathlib.Path,
-        default=pathlib.Path(names.STATE_DIRECTORY),
-        metavar="PATH",
-        help="where windows are kept in files, as in `run` (default: %(default)s, the operator's volume)",
-    )
-
-
-def directories_of(arguments: argparse.Namespace) -> "list[pathlib.Path] | None":
-    """Each worker's directory; None, said on standard error, if the whole cannot be read."""
-    from analysis_worker.state import inspecting
-
-    try:
-        return inspecting.directories(arguments.state_directory)
-    except OSError as error:
-        print(f"--state-directory {arguments.state_directory}: {error.strerror}", file=sys.stderr)
-        return None
+    state_snapshots.add_actions(actions)
 
 
 # -- ls -----------------------------------------------------------------------------------------------
@@ -93,7 +74,7 @@ class _Kept:
 
 def run_ls(arguments: argparse.Namespace) -> int:
     """Show a table for each worker; the exit code."""
-    directories = directories_of(arguments)
+    directories = state_snapshots.directories_of(arguments)
     if directories is None:
         return 2
     kept = [_kept(directory) for directory in directories]
@@ -160,7 +141,7 @@ def _show(kept: _Kept, now: float) -> None:
         table.add_row(str(each.slot), ", ".join(each.topics), *numbers)
     console = rich.console.Console(width=None if sys.stdout.isatty() else 160)
     console.print(table, markup=False)
-    _tell(kept.faults)
+    state_snapshots.tell(kept.faults)
 
 
 def _mib(size: int) -> str:
@@ -174,7 +155,7 @@ def run_verify(arguments: argparse.Namespace) -> int:
     """Check every file and tell what is wrong; the exit code."""
     from analysis_worker.state import inspecting
 
-    directories = directories_of(arguments)
+    directories = state_snapshots.directories_of(arguments)
     if directories is None:
         return 2
     paths = [path for directory in directories for path in inspecting.slot_paths(directory)]
@@ -184,11 +165,6 @@ def run_verify(arguments: argparse.Namespace) -> int:
         for path in paths:
             note = f"{path.parent.name}/{path.name}"
             faults += inspecting.verify(path, lambda count, note=note: shown.advance(count, note=note))  # type: ignore[misc]
-    _tell(faults)
+    state_snapshots.tell(faults)
     print(f"{len(paths)} checkpoints, {shown.count:,} bytes of windows read: {len(faults)} faults")
     return int(bool(faults))
-
-
-def _tell(faults: "list[inspecting.Fault]") -> None:
-    for fault in faults:
-        print(f"{fault.file}: {fault.wrong}; {fault.mend}")
