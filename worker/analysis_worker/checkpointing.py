@@ -17,7 +17,7 @@ from typing import Protocol
 
 from analysis_module import assignment as assignments
 from analysis_module import spec, wiring
-from analysis_worker import starting
+from analysis_worker import snapshotting, starting
 from analysis_worker.callbacks import lanes
 from analysis_worker.engine import cuts, places
 from analysis_worker.engine.engine import Engine
@@ -87,8 +87,17 @@ class Checkpointing(Protocol):
     def checkpointed_at(self) -> float | None:
         """When the oldest of the slots' checkpoints was cut, in seconds since the epoch."""
 
-    async def restore(self, engine: Engine, held: Mapping[int, progress_log.SlotProgress]) -> starting.Kept:
-        """Put the windows that were kept into the engine; where to read on, per slot and partition."""
+    @property
+    def snapshotted_at(self) -> float | None:
+        """When the newest whole snapshot was begun, in seconds since the epoch."""
+
+    async def restore(
+        self, engine: Engine, held: Mapping[int, progress_log.SlotProgress], *, gained: bool = False
+    ) -> starting.Kept:
+        """Put the windows that were kept into the engine; where to read on, per slot and partition.
+
+        With `gained` other slots are at work already.
+        """
 
     async def run(self, engine: Engine, feed: Feed, written: Written) -> None:
         """Keep them, until cancelled."""
@@ -109,8 +118,11 @@ class NoCheckpoints:
     memory = places.HEAP
     used = 0
     checkpointed_at = None
+    snapshotted_at = None
 
-    async def restore(self, engine: Engine, held: Mapping[int, progress_log.SlotProgress]) -> starting.Kept:
+    async def restore(
+        self, engine: Engine, held: Mapping[int, progress_log.SlotProgress], *, gained: bool = False
+    ) -> starting.Kept:
         """There are none."""
         return {}
 
@@ -146,7 +158,12 @@ def of(
         log.error("windows are not kept in files, restarts read them from Kafka: %s", error)
         return NoCheckpoints()
     _allow_open_files()
-    return FileCheckpoints(files, source_of(wired, assignment.module_spec.kafka), metrics, settings.checkpoint_interval_seconds)
+    source, copies = source_of(wired, assignment.module_spec.kafka), None
+    if asked.snapshots.url is not None:
+        copies = snapshotting.Snapshotting(
+            asked.snapshots, wired.group_id, files, source=source, max_bytes=asked.max_bytes, metrics=metrics
+        )
+    return FileCheckpoints(files, source, metrics, settings.checkpoint_interval_seconds, copies)
 
 
 def _allow_open_files() -> None:
@@ -165,8 +182,10 @@ class FileCheckpoints:
         source: str,
         metrics: WorkerMetrics,
         interval_seconds: float,
+        snapshots: snapshotting.Snapshotting | None = None,
     ) -> None:
         self.memory = files
+        self._snapshots = snapshots
         self._files = files
         self._source = source
         self._metrics = metrics
@@ -188,14 +207,26 @@ class FileCheckpoints:
         """When the slot whose checkpoint is the oldest got it, in seconds since the epoch."""
         return min(self._written_at.values(), default=None)
 
+    @property
+    def snapshotted_at(self) -> float | None:
+        """When the newest whole snapshot was begun, in seconds since the epoch."""
+        return self._snapshots.snapshotted_at if self._snapshots is not None else None
+
     # -- at the start -------------------------------------------------------------------------------
 
-    async def restore(self, engine: Engine, held: Mapping[int, progress_log.SlotProgress]) -> starting.Kept:
+    async def restore(
+        self, engine: Engine, held: Mapping[int, progress_log.SlotProgress], *, gained: bool = False
+    ) -> starting.Kept:
         """Put the windows that are in files into the engine; where to read on, per slot and partition."""
         restored: list[tuple[str, int, int, TopicWindow]] = []
         kept: dict[int, dict[TopicPartition, int]] = {}
         began = time.monotonic()
         inputs = kept_inputs(engine)
+        if gained:  # of devices that nobody had claimed the engine holds records already
+            inputs = {index: each for index, each in inputs.items() if each.station_key.via is None}
+        if self._snapshots is not None:
+            meanings = {source.topic: checkpoints.meaning(source) for source in inputs.values()}
+            await self._snapshots.fetch(meanings, held)
         await lanes.in_thread(lambda: self._restore(engine, inputs, held, kept, restored))
         for station, seen, index, window in restored:
             engine.adopt(station, seen, index, window)
@@ -253,6 +284,14 @@ class FileCheckpoints:
         while feed.restoring:
             await asyncio.sleep(min(_LOOK_SECONDS, self._interval))
         await lanes.in_thread(self._files.proven)
+        copying = asyncio.create_task(self._snapshots.run()) if self._snapshots is not None else None
+        try:
+            await self._run(engine, feed, written)
+        finally:
+            if copying is not None:
+                copying.cancel()
+
+    async def _run(self, engine: Engine, feed: Feed, written: Written) -> None:
         while True:
             await asyncio.sleep(min(_LOOK_SECONDS, self._interval))
             await self._write_down(written)
@@ -332,6 +371,8 @@ class FileCheckpoints:
 
     async def close(self) -> None:
         """Another process may have the directory."""
+        if self._snapshots is not None:
+            self._snapshots.end()
         self._files.close()
 
 

@@ -125,6 +125,7 @@ def _import(arguments: argparse.Namespace) -> int:
     if not slots:
         print(f"the store has no snapshot of the group {arguments.group}", file=sys.stderr)
         return 1
+    taken = importing.Taken()
     try:
         directory.mkdir(parents=True, exist_ok=True)
         held = store.locked(directory)
@@ -137,7 +138,7 @@ def _import(arguments: argparse.Namespace) -> int:
             source, arguments.group, files, importing.room_in(directory, _UNBOUNDED)
         )
         with progress.Progress("importing", total=len(slots), unit="slots") as shown:
-            taken = importer.take(_shown(slots, shown), force=arguments.force)
+            importer.take(_shown(slots, shown), taken, force=arguments.force)
         files.proven()
     except OSError as error:
         if isinstance(error, objects.Failed):

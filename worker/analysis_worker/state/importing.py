@@ -26,6 +26,10 @@ from analysis_worker.state import (
 )
 
 
+class Stopped(Exception):
+    """It was to end before all was taken."""
+
+
 class NoRoom(OSError):
     """The files would take more than they may."""
 
@@ -70,28 +74,40 @@ def slots_at(source: objects.Objects, group: str) -> list[int]:
 
 
 class Importer:
-    """Makes files in a store's directory, of at most `room` bytes; the directory must be one's own."""
+    """Makes files in a store's directory, of at most `room` bytes; the directory must be one's own.
 
-    def __init__(self, source: objects.Objects, group: str, files: store.Store, room: int) -> None:
+    `stopping` is asked before each chunk whether to end.
+    """
+
+    def __init__(
+        self,
+        source: objects.Objects,
+        group: str,
+        files: store.Store,
+        room: int,
+        *,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._source = source
         self._group = group
         self._files = files
         self._room = room
+        self._stopping = stopping
 
     def take(
         self,
         slots: Iterable[int],
+        taken: Taken,
         *,
         module: str | None = None,
         usable: Usable = lambda slot, name, topic: True,
         force: bool = False,
-    ) -> Taken:
+    ) -> None:
         """Of each slot the topics of which the snapshot holds more than files do, or all with `force`.
 
-        `module` is the source that windows must be of. Raises Failed, NoRoom or OSError; what was made until
-        then stays.
+        `module` is the source that windows must be of. Raises Failed, NoRoom, Stopped or OSError; what was
+        made until then stays.
         """
-        taken = Taken()
         for slot in slots:
             try:
                 content = self._source.get(exporting.name_of_slot(self._group, slot))
@@ -106,7 +122,6 @@ class Importer:
                 continue
             if module is None or found.source == module:
                 self._slot(found, taken, usable, force)
-        return taken
 
     def _slot(self, found: snapshots.Slot, taken: Taken, usable: Usable, force: bool) -> None:
         slot, kept = found.slot, self._kept(found)
@@ -230,6 +245,8 @@ class Importer:
         return values
 
     def _chunk(self, name: str, taken: Taken) -> bytes:
+        if self._stopping():
+            raise Stopped
         try:
             chunk = self._source.get(f"{self._group}/chunks/{name}")
         except objects.Missing as error:

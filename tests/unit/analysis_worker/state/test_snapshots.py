@@ -72,8 +72,10 @@ def an_importer(there: objects.Objects, directory: Path, room: int = ROOM) -> It
 
 
 def taken(there: Counted, directory: Path, *, force: bool = False) -> importing.Taken:
+    done = importing.Taken()
     with an_importer(there, directory) as importer:
-        return importer.take(importing.slots_at(there, GROUP), force=force)
+        importer.take(importing.slots_at(there, GROUP), done, force=force)
+    return done
 
 
 # -- there and back -----------------------------------------------------------------------------------
@@ -261,7 +263,7 @@ def test_a_torn_slot_is_left_out(there: Counted, kept: Kept, tmp_path: Path, spo
 def test_no_more_is_made_than_there_is_room_for(there: Counted, kept: Kept, tmp_path: Path) -> None:
     exported(there, kept)
     with an_importer(there, tmp_path / "to", room=10_000) as importer, pytest.raises(importing.NoRoom):
-        importer.take([0])
+        importer.take([0], importing.Taken())
     assert set(windows_in(tmp_path / "to", 0)) == {"OTHER"}, "the smaller one"
     assert len(list((tmp_path / "to").glob("*.window"))) == 1
 
@@ -297,8 +299,10 @@ def test_files_that_hold_less_are_replaced(there: Counted, kept: Kept, tmp_path:
 def test_windows_of_another_module_are_not_taken(there: Counted, kept: Kept, tmp_path: Path) -> None:
     exported(there, kept)
     with an_importer(there, tmp_path / "to") as importer:
-        assert importer.take([0], module="another").slots == 0
-        assert importer.take([0], module=SOURCE).slots == 1
+        for module, slots in (("another", 0), (SOURCE, 1)):
+            done = importing.Taken()
+            importer.take([0], done, module=module)
+            assert done.slots == slots
 
 
 def test_a_round_ends_between_two_chunks_when_it_is_told_to(there: Counted, kept: Kept) -> None:
