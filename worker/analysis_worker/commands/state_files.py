@@ -18,7 +18,8 @@ EXAMPLES = """examples:
   analysis-worker state ls --state-directory /srv/state --json
   analysis-worker state verify --state-directory /srv/state
   analysis-worker state export --to s3://bucket/prefix
-  analysis-worker state import --from s3://bucket/prefix --group load-prediction --owner shard-0
+  analysis-worker state import --from s3://bucket/prefix --group load-prediction --owner load-prediction-0
+  analysis-worker state import --from /srv/copies --group load-prediction --owner load-prediction-0 --force
 
 All but import only read the files, and may be run beside the workers.
 
