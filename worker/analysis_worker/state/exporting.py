@@ -67,8 +67,7 @@ class Exporter:
         self._stopping = stopping
         self._yields = yields
         self._modified: dict[str, float] = {}  # chunks that are there, and since when
-        self._written: dict[int, snapshots.Slot] = {}
-        self._named: dict[int, frozenset[str]] = {}  # by the JSON of a slot that is there
+        self._named: frozenset[str] = frozenset()  # by the JSON that is there of the slot under way
         self._sealed: dict[tuple[str, int, Part], _Sealed] = {}
 
     def round(self, paths: Iterable[pathlib.Path]) -> Round:
@@ -110,23 +109,17 @@ class Exporter:
         return set()
 
     def _is_written(self, checkpoint: checkpoints.Checkpoint) -> bool:
-        """Whether the store has this of the slot."""
-        if checkpoint.slot not in self._written:
-            try:
-                former = snapshots.decode(self._store.get(self._name(checkpoint.slot)))
-            except (objects.Missing, snapshots.NotASnapshot):
-                return False
-            if former.source != checkpoint.source:
-                return False
-            self._remember(former)
-        former = self._written[checkpoint.slot]
+        """Whether the store has this of the slot; it is asked each time, for another may have written it."""
+        self._named = frozenset()
+        try:
+            former = snapshots.decode(self._store.get(self._name(checkpoint.slot)))
+        except (objects.Missing, snapshots.NotASnapshot):
+            return False
+        self._named = former.chunks
         known = former.written_at == checkpoint.written_at
         newer = self._yields and former.written_at > checkpoint.written_at
-        return (known or newer) and former.chunks <= self._modified.keys()
-
-    def _remember(self, slot: snapshots.Slot) -> None:
-        self._written[slot.slot] = slot
-        self._named[slot.slot] = slot.chunks
+        same = former.source == checkpoint.source
+        return same and (known or newer) and self._named <= self._modified.keys()
 
     def _described(
         self,
@@ -139,7 +132,7 @@ class Exporter:
         for name, topic in checkpoint.topics.items():
             try:
                 windows = [
-                    self._window(inspecting.WindowFile(path.parent, topic, window), checkpoint.slot, done)
+                    self._window(inspecting.WindowFile(path.parent, topic, window), done)
                     for window in topic.windows
                 ]
             except segment_files.Torn as error:
@@ -151,13 +144,13 @@ class Exporter:
             )
         return snapshots.Slot(checkpoint.slot, checkpoint.source, checkpoint.written_at, topics)
 
-    def _window(self, file: inspecting.WindowFile, slot: int, done: Round) -> snapshots.Window:
+    def _window(self, file: inspecting.WindowFile, done: Round) -> snapshots.Window:
         window, values = file.window, file.values()
         columns = []
         for field, column in enumerate(window.columns):
             parts = zip(describing.parts_of(column).items(), column.checksums, strict=True)
-            chunks = [self._part(file, field, *part, told, slot, done) for part, told in parts]
-            named = self._put(msgspec.json.encode(values[field]), slot, done) if column.distinct else None
+            chunks = [self._part(file, field, *part, told, done) for part, told in parts]
+            named = self._put(msgspec.json.encode(values[field]), done) if column.distinct else None
             columns.append(snapshots.column_of(column, chunks, named))
         return snapshots.Window(window.station, window.seen, window.count, window.floors, columns)
 
@@ -168,18 +161,17 @@ class Exporter:
         part: Part,
         dtype: str,
         told: int,
-        slot: int,
         done: Round,
     ) -> list[str]:
         key = (file.path.name, field, part)
         sealed, checksum = self._sealed.get(key, ((), 0))
         rows = len(sealed) * snapshots.CHUNK_ROWS
-        if rows > file.window.count or not all(self._is_there(name, slot) for name in sealed):
+        if rows > file.window.count or not all(self._is_there(name) for name in sealed):
             sealed, checksum, rows = (), 0, 0
         names, full = list(sealed), (sealed, checksum)
         for block in file.blocks(field, part, dtype, snapshots.CHUNK_ROWS, rows):
             checksum = zlib.crc32(block, checksum)
-            names.append(self._put(block, slot, done))
+            names.append(self._put(block, done))
             if len(block) == snapshots.CHUNK_ROWS * np.dtype(dtype).itemsize:
                 full = (tuple(names), checksum)
         if checksum != told:
@@ -189,29 +181,28 @@ class Exporter:
 
     # -- chunks -------------------------------------------------------------------------------------
 
-    def _put(self, chunk: bytes, slot: int, done: Round) -> str:
+    def _put(self, chunk: bytes, done: Round) -> str:
         """Write a chunk if it is not there; its name."""
         if self._stopping():
             raise Stopped
         name = snapshots.name_of(chunk)
-        if not self._is_there(name, slot):
+        if not self._is_there(name):
             self._store.put(f"{self._group}/chunks/{name}", chunk)
             self._modified[name] = self._now()
             done.chunks += 1
             done.size += len(chunk)
         return name
 
-    def _is_there(self, name: str, slot: int) -> bool:
+    def _is_there(self, name: str) -> bool:
         since = self._modified.get(name)
         if since is None:
             return False
-        return self._now() - since < _YOUNG_SECONDS or name in self._named.get(slot, ())
+        return self._now() - since < _YOUNG_SECONDS or name in self._named
 
     def _put_slot(self, path: pathlib.Path, slot: snapshots.Slot, done: Round) -> None:
         if not path.exists():
             return  # the slot is another's by now
         self._store.put(self._name(slot.slot), snapshots.encode(slot))
-        self._remember(slot)
         done.slots += 1
 
     def _name(self, slot: int) -> str:

@@ -336,3 +336,14 @@ def test_chunks_that_are_not_those_that_were_counted_are_not_taken(there: Counte
     there.put(f"{GROUP}/slots/0000.json", snapshots.encode(slot))
     (wrong,) = taken(there, tmp_path / "to").wrong
     assert str(wrong) == "slot 0, POWER: the chunks are not the rows that were counted"
+
+
+def test_what_another_worker_has_written_of_a_slot_meanwhile_counts(there: Counted, kept: Kept) -> None:
+    """A slot was lost and won again: its former chunks are named by nobody, and may be deleted any time."""
+    clock = Clock()
+    exporter = an_exporter(there, now=clock)
+    exported(there, kept, exporter)
+    there.delete([f"{GROUP}/slots/0000.json"])
+    clock.ahead = 1_900.0
+    kept.write(0)
+    assert exported(there, kept, exporter).chunks == 5
