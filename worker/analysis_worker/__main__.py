@@ -5,9 +5,9 @@ import sys
 from collections.abc import Sequence
 
 from analysis_worker import VERSION
-from analysis_worker.commands import demo, doctor, replaying, running, simulating, validating
+from analysis_worker.commands import demo, doctor, replaying, running, simulating, state_files, validating
 
-_COMMANDS = (running, validating, doctor, replaying, simulating, demo)
+_COMMANDS = (running, validating, doctor, replaying, simulating, demo, state_files)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

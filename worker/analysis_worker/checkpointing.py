@@ -7,21 +7,19 @@ says that all of it is done: so a restart takes nothing back, and begins to read
 import asyncio
 import collections
 import contextlib
-import dataclasses
 import functools
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from analysis_module import assignment as assignments
 from analysis_module import spec, wiring
-from analysis_worker import starting
+from analysis_worker import slot_cuts, snapshotting, starting
 from analysis_worker.callbacks import lanes
 from analysis_worker.engine import cuts, places
 from analysis_worker.engine.engine import Engine
 from analysis_worker.engine.records import TopicPartition
-from analysis_worker.engine.stations import Station
 from analysis_worker.engine.windows import TopicWindow
 from analysis_worker.feeding import Feed
 from analysis_worker.kafka import progress_log
@@ -33,33 +31,6 @@ log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 1.0
 _PASSES = 16
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class SlotCut:
-    """A slot's windows of the topics that are kept, and the offsets that they hold every record before."""
-
-    slot: int
-    at: float
-    topics: Mapping[str, tuple[wiring.InputWiring, Mapping[int, int], Sequence[cuts.WindowCut]]]
-
-    @property
-    def positions(self) -> dict[TopicPartition, int]:
-        """Of all topics the next offsets."""
-        return {
-            TopicPartition(topic, number): offset
-            for topic, (_, positions, _) in self.topics.items()
-            for number, offset in positions.items()
-        }
-
-
-def kept_inputs(engine: Engine) -> dict[int, wiring.InputWiring]:
-    """The inputs whose windows are worth a file."""
-    return {
-        index: source
-        for index, source in enumerate(engine.layout.inputs)
-        if source.window_size >= store.LEAST_ROWS and source.scope is spec.Scope.STATION
-    }
 
 
 def source_of(module: wiring.Wiring, kafka: spec.Kafka) -> str:
@@ -86,8 +57,17 @@ class Checkpointing(Protocol):
     def checkpointed_at(self) -> float | None:
         """When the oldest of the slots' checkpoints was cut, in seconds since the epoch."""
 
-    async def restore(self, engine: Engine, held: Mapping[int, progress_log.SlotProgress]) -> starting.Kept:
-        """Put the windows that were kept into the engine; where to read on, per slot and partition."""
+    @property
+    def snapshotted_at(self) -> float | None:
+        """When the newest whole snapshot was begun, in seconds since the epoch."""
+
+    async def restore(
+        self, engine: Engine, held: Mapping[int, progress_log.SlotProgress], *, gained: bool = False
+    ) -> starting.Kept:
+        """Put the windows that were kept into the engine; where to read on, per slot and partition.
+
+        With `gained` other slots are at work already.
+        """
 
     async def run(self, engine: Engine, feed: Feed, written: Written) -> None:
         """Keep them, until cancelled."""
@@ -108,8 +88,11 @@ class NoCheckpoints:
     memory = places.HEAP
     used = 0
     checkpointed_at = None
+    snapshotted_at = None
 
-    async def restore(self, engine: Engine, held: Mapping[int, progress_log.SlotProgress]) -> starting.Kept:
+    async def restore(
+        self, engine: Engine, held: Mapping[int, progress_log.SlotProgress], *, gained: bool = False
+    ) -> starting.Kept:
         """There are none."""
         return {}
 
@@ -145,9 +128,12 @@ def of(
         log.error("windows are not kept in files, restarts read them from Kafka: %s", error)
         return NoCheckpoints()
     _allow_open_files()
-    return FileCheckpoints(
-        files, source_of(wired, assignment.module_spec.kafka), metrics, settings.checkpoint_interval_seconds
-    )
+    source, copies = source_of(wired, assignment.module_spec.kafka), None
+    if asked.snapshots.url is not None:
+        copies = snapshotting.Snapshotting(
+            asked.snapshots, wired.group_id, files, source=source, max_bytes=asked.max_bytes, metrics=metrics
+        )
+    return FileCheckpoints(files, source, metrics, settings.checkpoint_interval_seconds, copies)
 
 
 def _allow_open_files() -> None:
@@ -168,13 +154,15 @@ class FileCheckpoints:
         source: str,
         metrics: WorkerMetrics,
         interval_seconds: float,
+        snapshots: snapshotting.Snapshotting | None = None,
     ) -> None:
         self.memory = files
+        self._snapshots = snapshots
         self._files = files
         self._source = source
         self._metrics = metrics
         self._interval = interval_seconds
-        self._open: dict[int, SlotCut] = {}
+        self._open: dict[int, slot_cuts.SlotCut] = {}
         self._positions: dict[int, Mapping[TopicPartition, int]] = {}  # of each slot's newest checkpoint
         self._cut_at = time.monotonic()
         self._written_at: dict[int, float] = {}
@@ -191,14 +179,26 @@ class FileCheckpoints:
         """When the slot whose checkpoint is the oldest got it, in seconds since the epoch."""
         return min(self._written_at.values(), default=None)
 
+    @property
+    def snapshotted_at(self) -> float | None:
+        """When the newest whole snapshot was begun, in seconds since the epoch."""
+        return self._snapshots.snapshotted_at if self._snapshots is not None else None
+
     # -- at the start -------------------------------------------------------------------------------
 
-    async def restore(self, engine: Engine, held: Mapping[int, progress_log.SlotProgress]) -> starting.Kept:
+    async def restore(
+        self, engine: Engine, held: Mapping[int, progress_log.SlotProgress], *, gained: bool = False
+    ) -> starting.Kept:
         """Put the windows that are in files into the engine; where to read on, per slot and partition."""
         restored: list[tuple[str, int, int, TopicWindow]] = []
         kept: dict[int, dict[TopicPartition, int]] = {}
         began = time.monotonic()
-        inputs = kept_inputs(engine)
+        inputs = slot_cuts.kept_inputs(engine)
+        if gained:  # of devices that nobody had claimed the engine holds records already
+            inputs = {index: each for index, each in inputs.items() if each.station_key.via is None}
+        if self._snapshots is not None:
+            meanings = {source.topic: checkpoints.meaning(source) for source in inputs.values()}
+            await self._snapshots.fetch(meanings, held)
         await lanes.in_thread(lambda: self._restore(engine, inputs, held, kept, restored))
         for station, seen, index, window in restored:
             engine.adopt(station, seen, index, window)
@@ -255,6 +255,14 @@ class FileCheckpoints:
         """Cut and write down, until cancelled."""
         await feed.live.wait()
         await lanes.in_thread(self._files.proven)
+        copying = asyncio.create_task(self._snapshots.run()) if self._snapshots is not None else None
+        try:
+            await self._run(engine, feed, written)
+        finally:
+            if copying is not None:
+                copying.cancel()
+
+    async def _run(self, engine: Engine, feed: Feed, written: Written) -> None:
         while True:
             await asyncio.sleep(min(_LOOK_SECONDS, self._interval))
             await self._write_down(written)
@@ -277,10 +285,10 @@ class FileCheckpoints:
         for begin in range(_PASSES):
             stations = cuts.by_slot(engine.stations.values())
             for slot in feed.settled_slots.intersection(slots[begin::_PASSES]):
-                self._note(_cut_of(engine, feed, slot, stations.get(slot, ())))
+                self._note(slot_cuts.cut_of(engine, feed, slot, stations.get(slot, ())))
             await asyncio.sleep(0)
 
-    def _note(self, found: SlotCut) -> None:
+    def _note(self, found: slot_cuts.SlotCut) -> None:
         if found.positions != self._positions.get(found.slot, {}):
             self._open[found.slot] = found
         elif found.slot in self._written_at:
@@ -289,14 +297,14 @@ class FileCheckpoints:
     async def _write_down(self, written: Written) -> None:
         """Write the checkpoints of the slots whose cut is done by now."""
         async with self._writing:
-            done = [each for slot, each in self._open.items() if _is_done(each, written(slot))]
+            done = [each for slot, each in self._open.items() if each.is_done(written(slot))]
             for each in done:
                 if await lanes.in_thread(functools.partial(self._write, each)):
                     self._positions[each.slot] = each.positions
                     self._written_at[each.slot] = each.at
                 self._open.pop(each.slot, None)
 
-    def _write(self, cut: SlotCut) -> bool:
+    def _write(self, cut: slot_cuts.SlotCut) -> bool:
         try:
             topics = {}
             for name, (source, positions, windows) in cut.topics.items():
@@ -336,27 +344,6 @@ class FileCheckpoints:
     async def close(self) -> None:
         """Another process may have the directory."""
         self._tell_failures()
+        if self._snapshots is not None:
+            self._snapshots.end()
         self._files.close()
-
-
-def _cut_of(engine: Engine, feed: Feed, slot: int, stations: Sequence[Station]) -> SlotCut:
-    topics = {}
-    for index, source in kept_inputs(engine).items():
-        windows = cuts.of_input(stations, index)
-        # A record that strayed is in another topic: where that is read from again no cut could tell.
-        if windows and all(place.topic == source.topic for cut in windows for place in cut.floors):
-            topics[source.topic] = (source, _reached(feed, source.topic, slot), windows)
-    return SlotCut(slot, time.time(), topics)
-
-
-def _reached(feed: Feed, topic: str, slot: int) -> dict[int, int]:
-    return {
-        place.partition: part.progress.reached(slot)
-        for place, part in feed.parts.items()
-        if place.topic == topic and slot in part.progress.pending
-    }
-
-
-def _is_done(cut: SlotCut, written: progress_log.SlotProgress | None) -> bool:
-    offsets = written.offsets if written is not None else {}
-    return all(offsets.get(place, -1) >= offset for place, offset in cut.positions.items())

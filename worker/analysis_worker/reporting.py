@@ -127,6 +127,7 @@ class Report:
             committed_at=worker.committer.committed_at,
             state_bytes=worker.checkpoints.used,
             checkpointed_at=worker.checkpoints.checkpointed_at,
+            snapshotted_at=worker.checkpoints.snapshotted_at,
             restore_progress=feed.restore_progress(),
             missing_topics=tuple(sorted(feed.missing)),
             misaligned_topics=tuple(sorted(feed.discovery.misaligned)),

@@ -105,9 +105,8 @@ class Worker:
         Raises CallbackError, KafkaUnreachable, KafkaRefused or KafkaSettingsError.
         """
         callback = self._given_callback or loading.load(self.assignment.module_spec.callback)
-        self.checkpoints = checkpointing.of(
-            self.settings, self.assignment, self.assembly.wiring, self.metrics
-        )
+        wired = self.assembly.wiring
+        self.checkpoints = checkpointing.of(self.settings, self.assignment, wired, self.metrics)
         self.engine = Engine(self.assembly.engine_settings, self.assignment.slots, self.checkpoints.memory)
         self.box = outbox.Outbox(
             self.delivery.make_sink,
@@ -139,14 +138,8 @@ class Worker:
         self._limit_station_series(self.assignment.module_spec)
         self.applied_at = time.time()
         self.state = "restoring"
-        works = (
-            self.feed.run,
-            self._commit_regularly,
-            self._expire_regularly,
-            self._rotate,
-            self._checkpoint,
-        )
-        for work in works:
+        regular = (self._commit_regularly, self._expire_regularly, self._rotate, self._checkpoint)
+        for work in (self.feed.run, *regular):
             self._spawn(self._guarded(work))
         self._spawn(self._guarded(self._end_if_replaced))
         self.report.refresh()
@@ -352,7 +345,8 @@ class Worker:
         self.gains.append(gain)
         self.engine.own(slots)
         self.feed.expect(slots)
-        await self._reached(lambda: gain.begin(held))
+        kept = await self.checkpoints.restore(self.engine, held, gained=True)
+        await self._reached(lambda: gain.begin(held, kept))
         await self.committer.initial(gain)
         self._arrivals[gain] = self._spawn(self._guarded(lambda: self._bring_up(gain)))
 

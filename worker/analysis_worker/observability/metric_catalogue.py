@@ -156,12 +156,17 @@ CREDENTIALS = _counter(
 STATE_BYTES = _gauge("state_bytes", "Room on the disk of windows kept in files.", unit="bytes")
 STATE_FAILURES = _counter(
     "state_failures_total",
-    "Files of windows that could not be had or used: those windows are rebuilt from Kafka.",
+    "Files or snapshots of windows that could not be had or used: those windows are rebuilt from Kafka.",
     "reason",
 )
 CHECKPOINT_AGE = _gauge(
     "checkpoint_age_seconds",
     "Time since the oldest of the slots' checkpoints; a restart reads at least so much again.",
+    unit="seconds",
+)
+SNAPSHOT_AGE = _gauge(
+    "snapshot_age_seconds",
+    "Time since the newest whole snapshot of the windows; no sample before the first.",
     unit="seconds",
 )
 SLOTS = _gauge("slots", "Slots that are owned, being restored, and let go.", "state")

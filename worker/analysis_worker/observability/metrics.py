@@ -66,7 +66,7 @@ class WorkerMetrics(Collector):
         self._credentials = self._tally(metric.CREDENTIALS)
         self._transactions = self._tally(metric.TRANSACTIONS)
         self._state_failures = self._tally(metric.STATE_FAILURES)
-        for reason in ("budget", "disk_full", "disk_error", "torn"):
+        for reason in ("budget", "disk_full", "disk_error", "torn", "snapshot"):
             self._state_failures.add(0, reason)
         for result in ("taken", "refused"):
             self._credentials.add(0, result)
@@ -134,7 +134,7 @@ class WorkerMetrics(Collector):
         self._dependencies.add(misses, dependency, "miss")
 
     def state_failed(self, reason: str, count: int = 1) -> None:
-        """Windows could not be kept in files, or not be taken from them."""
+        """Windows could not be kept in files or snapshots, or not be taken from them."""
         self._state_failures.add(count, reason)
 
     # -- records out, progress ---------------------------------------------------------------------

@@ -99,6 +99,7 @@ _READINGS: Mapping[metric.Description, Reading] = {
     metric.COMMIT_AGE: _since("committed_at"),
     metric.STATE_BYTES: _field("state_bytes"),
     metric.CHECKPOINT_AGE: _since("checkpointed_at"),
+    metric.SNAPSHOT_AGE: _since("snapshotted_at"),
     metric.STATE: _states,
     metric.MAIN_LOOP_ALIVE: _field("main_loop_alive"),
     metric.EVENT_LOOP_LAG: _age("loop_lag_seconds"),

@@ -112,6 +112,7 @@ class WorkerStatus:
     committed_at: float | None = None
     state_bytes: int = 0
     checkpointed_at: float | None = None
+    snapshotted_at: float | None = None
     restore_progress: float = 0.0
     missing_topics: tuple[str, ...] = ()
     misaligned_topics: tuple[str, ...] = ()

@@ -112,10 +112,12 @@ def covered(checkpoint: Checkpoint, offsets: Mapping[TopicPartition, int]) -> di
     What is ahead of the progress cannot be taken back, so those windows must be read anew.
     """
     return {
-        name: topic
-        for name, topic in checkpoint.topics.items()
-        if all(
-            offsets.get(TopicPartition(name, number), -1) >= offset
-            for number, offset in topic.positions.items()
-        )
+        name: topic for name, topic in checkpoint.topics.items() if is_covered(name, topic.positions, offsets)
     }
+
+
+def is_covered(topic: str, positions: Mapping[int, int], offsets: Mapping[TopicPartition, int]) -> bool:
+    """Whether every record before the positions in a topic's partitions is done."""
+    return all(
+        offsets.get(TopicPartition(topic, number), -1) >= offset for number, offset in positions.items()
+    )

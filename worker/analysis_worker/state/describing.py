@@ -1,6 +1,5 @@
 """Between a segment in a file and what a checkpoint says of it, both ways."""
 
-import dataclasses
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -14,18 +13,12 @@ from analysis_worker.engine.segments import Readers, Segment
 from analysis_worker.state import checkpoints, segment_files
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Parts:
-    """The parts of a column, as arrays of their type, in the order of its checksums."""
-
-    column: checkpoints.Column
-
-    @property
-    def dtypes(self) -> Mapping[Part, str]:
-        if self.column.kind == "codes":
-            return {Part.CODES: "int32"}
-        numbers = {Part.NUMBERS: self.column.dtype}
-        return numbers | {Part.FLAGS: "bool"} if self.column.ints == "flags" else numbers
+def parts_of(column: checkpoints.Column) -> Mapping[Part, str]:
+    """The parts of a column with their types, in the order of its checksums."""
+    if column.kind == "codes":
+        return {Part.CODES: "int32"}
+    numbers = {Part.NUMBERS: column.dtype}
+    return numbers | {Part.FLAGS: "bool"} if column.ints == "flags" else numbers
 
 
 def described(cut: WindowCut) -> checkpoints.Window | None:
@@ -43,7 +36,7 @@ def described(cut: WindowCut) -> checkpoints.Window | None:
             return None
         if isinstance(column, columns.CodeColumn):
             file.tell(field, column.distinct[: told.distinct])
-        sums = [file.checksum(field, part, dtype, cut.count) for part, dtype in _Parts(told).dtypes.items()]
+        sums = [file.checksum(field, part, dtype, cut.count) for part, dtype in parts_of(told).items()]
         kept.append(
             checkpoints.Column(told.kind, told.dtype, sums, told.ints, told.first_null, told.distinct)
         )
@@ -72,9 +65,7 @@ def _told(
 def verify(file: segment_files.SegmentFile, kept: checkpoints.Window) -> None:
     """Raises Torn if the values are not those that were written."""
     for field, column in enumerate(kept.columns):
-        sums = [
-            file.checksum(field, part, dtype, kept.count) for part, dtype in _Parts(column).dtypes.items()
-        ]
+        sums = [file.checksum(field, part, dtype, kept.count) for part, dtype in parts_of(column).items()]
         if sums != column.checksums:
             raise segment_files.Torn(f"{kept.file}, field {field}: the checksum is wrong")
 
@@ -86,9 +77,7 @@ def segment_of(file: segment_files.SegmentFile, kept: checkpoints.Window, reader
     distinct = file.keep([column.distinct for column in kept.columns])
     segment = Segment(readers, file.shape.capacity, file)
     for field, column in enumerate(kept.columns):
-        arrays = {
-            part: file.view(field, part, dtype, kept.count) for part, dtype in _Parts(column).dtypes.items()
-        }
+        arrays = {part: file.view(field, part, dtype, kept.count) for part, dtype in parts_of(column).items()}
         segment.columns[field] = _column(file.place(field), column, arrays, distinct[field])
     segment.tail = (kept.count, [])
     return segment

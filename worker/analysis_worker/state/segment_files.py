@@ -45,6 +45,10 @@ class Shape:
             return begin + numbers, begin + numbers + flags
         return begin + numbers + flags, begin + numbers + flags + codes
 
+    def first_row(self, field: int, part: Part, itemsize: int) -> int:
+        """Where the first record's value of a part begins, in bytes."""
+        return self.region(field, part)[0] + (self.size * itemsize if part is Part.NUMBERS else 0)
+
     @property
     def total(self) -> int:
         """The file's length in bytes; what was never written takes no room on the disk."""

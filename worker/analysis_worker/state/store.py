@@ -37,6 +37,24 @@ class InUse(OSError):
     """Another process keeps its windows in the directory."""
 
 
+def locked(directory: pathlib.Path) -> int:
+    """A descriptor that keeps others from the directory until it is closed; raises InUse.
+
+    Raises OSError for what else is wrong, and elsewhere than on Linux.
+    """
+    if sys.platform != "linux":
+        raise OSError("files of windows need Linux, for posix_fallocate and shared mappings")
+    import fcntl
+
+    held = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(held)
+        raise InUse(f"another process keeps its windows in {directory}") from error
+    return held
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Found:
     """What a directory holds of the slots that were asked for; `distrusted` after another boot."""
@@ -67,19 +85,9 @@ class Store:
     # -- its life -----------------------------------------------------------------------------------
 
     def open(self) -> None:
-        """Make the directory one's own; raises InUse, or OSError elsewhere than on Linux."""
-        if sys.platform != "linux":
-            raise OSError("files of windows need Linux, for posix_fallocate and shared mappings")
-        import fcntl
-
+        """Make the directory one's own; raises InUse or OSError."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        self._held = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(self._held)
-            self._held = None
-            raise InUse(f"another process keeps its windows in {self.directory}") from error
+        self._held = locked(self.directory)
         starts = self._starts() + 1
         if starts > MOST_STARTS:
             log.error("%s starts in a row did not survive the files in %s", starts - 1, self.directory)
@@ -173,7 +181,7 @@ class Store:
         return {int(path.stem.removeprefix("slot-")) for path in self.directory.glob("slot-*.checkpoint")}
 
     def _read(self, slot: int) -> checkpoints.Checkpoint | None:
-        path = self._path(slot)
+        path = self.path_of(slot)
         try:
             return checkpoints.decode(path.read_bytes())
         except FileNotFoundError:
@@ -201,7 +209,7 @@ class Store:
 
     def write(self, checkpoint: checkpoints.Checkpoint) -> None:
         """Keep a checkpoint in the place of the slot's former one; raises OSError, the former stays then."""
-        path = self._path(checkpoint.slot)
+        path = self.path_of(checkpoint.slot)
         fresh = path.with_suffix(".fresh")
         fresh.write_bytes(checkpoints.encode(checkpoint))
         fresh.replace(path)
@@ -217,7 +225,7 @@ class Store:
         for slot in slots:
             self._named.pop(slot, None)
             with contextlib.suppress(OSError):
-                self._path(slot).unlink(missing_ok=True)
+                self.path_of(slot).unlink(missing_ok=True)
 
     def sweep(self) -> None:
         """Delete the files that neither a checkpoint nor a living segment needs."""
@@ -235,7 +243,8 @@ class Store:
                 with self._lock:
                     self.used = max(0, self.used - allocated)
 
-    def _path(self, slot: int) -> pathlib.Path:
+    def path_of(self, slot: int) -> pathlib.Path:
+        """The file of a slot's checkpoint."""
         return self.directory / f"slot-{slot:04}.checkpoint"
 
 
