@@ -105,7 +105,9 @@ class Worker:
         Raises CallbackError, KafkaUnreachable, KafkaRefused or KafkaSettingsError.
         """
         callback = self._given_callback or loading.load(self.assignment.module_spec.callback)
-        self.checkpoints = checkpointing.of(self.settings, self.assignment, self.assembly.wiring, self.metrics)
+        self.checkpoints = checkpointing.of(
+            self.settings, self.assignment, self.assembly.wiring, self.metrics
+        )
         self.engine = Engine(self.assembly.engine_settings, self.assignment.slots, self.checkpoints.memory)
         self.box = outbox.Outbox(
             self.delivery.make_sink,
@@ -146,6 +148,7 @@ class Worker:
         )
         for work in works:
             self._spawn(self._guarded(work))
+        self._spawn(self._guarded(self._run_once_live))
         self._spawn(self._guarded(self._end_if_replaced))
         self.report.refresh()
         log.info("module %s, owner %s: %s slots", *self._identity(), len(self.assignment.slots))
@@ -221,8 +224,12 @@ class Worker:
             await asyncio.sleep(self.settings.commit_interval_seconds)
             await self.committer.commit([self.feed, *self.gains])
             self.metrics.committed()
-            if self.state == "restoring" and not self.feed.restoring:
-                self.state = "running"
+
+    async def _run_once_live(self) -> None:
+        await self.feed.live.wait()
+        if self.state == "restoring":
+            self.state = "running"
+            self.report.refresh()
 
     async def _expire_regularly(self) -> None:
         while True:
