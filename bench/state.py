@@ -162,7 +162,6 @@ def from_files(fleet: state_records.Fleet, scratch: Path, *, whole: bool) -> dic
             state_files.as_after_reboot(state)
             state_files.forget_cached(state)
             found["reboot"] = _figures([_start(worker, fleet, "after a reboot")])[0]
-        found["log"] = [line for line in worker.log().splitlines() if "taken from files" in line]
         worker.kill()
     state_files.remove(state)
     return found
@@ -174,6 +173,10 @@ def _start(worker: WorkerProcess, fleet: state_records.Fleet, what: str) -> stat
     time.sleep(DOWN_SECONDS)
     begun = state_starts.begin(worker, fleet, within=120.0)
     announce(f"  {what}: ready after {begun.ready_seconds} s, output after {begun.first_output_seconds} s")
+    wanted = 2 * fleet.stations
+    assert begun.windows == wanted, (
+        f"{begun.windows} of {wanted} windows came from files:\n{worker.log()[-2000:]}"
+    )
     time.sleep(LOADED_SECONDS)
     return begun
 

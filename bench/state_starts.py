@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import re
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,17 +13,23 @@ from tests.infrastructure import kafka_tools, paced_records, waiting
 from tests.infrastructure.worker_process import WorkerProcess
 
 MEMORY = {"rss_mib": "VmRSS", "anonymous_mib": "RssAnon", "file_mib": "RssFile", "shared_mib": "RssShmem"}
+_TAKEN = re.compile(r"(\d+) windows of \d+ slots are taken from files in ([\d.]+) s")
 _LOOK_SECONDS = 0.005
 _WHOLE_SECONDS = 120.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Begun:
-    """A start: seconds from the start of the process to /readyz and to the first output; memory in MiB."""
+    """A start: seconds from the start of the process to /readyz and to the first output; memory in MiB.
+
+    `windows` were taken from files, in `taking_seconds` of it.
+    """
 
     ready_seconds: float
     first_output_seconds: float
     memory: Mapping[str, float]
+    windows: int
+    taking_seconds: float
 
 
 @contextlib.contextmanager
@@ -51,7 +58,13 @@ def begin(worker: WorkerProcess, fleet: state_records.Fleet, *, within: float) -
     waiting.until(lambda: _outputs(fleet) > before, what="there is an output", timeout_seconds=within)
     memory = memory_of(worker)
     first_ms = min(each.timestamp_ms for each in _read(fleet) if each.timestamp_ms >= began_ms)
-    return Begun(round(ready, 3), round((first_ms - began_ms) / 1000, 3), memory)
+    return Begun(round(ready, 3), round((first_ms - began_ms) / 1000, 3), memory, *taken(worker.log()))
+
+
+def taken(log: str) -> tuple[int, float]:
+    """How many windows a start took from files, and in how many seconds; none without files."""
+    found = _TAKEN.search(log)
+    return (int(found[1]), float(found[2])) if found else (0, 0.0)
 
 
 def _is_ready(worker: WorkerProcess) -> bool:
