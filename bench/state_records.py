@@ -24,6 +24,7 @@ def callback(station_id, module_input):
     whole = module_input["gridVoltage"] == {ALL_ROWS}
     newest = slice(None) if whole else slice(-3600, None)
     names = ("gridVoltage", "gridCurrent", "packVoltage", "packCurrent")
+    names = [name for name in names if module_input[name] is not None]
     windows = [numpy.asarray(module_input[name + "_window"][newest], dtype=float) for name in names]
     return {{"whole": whole, **{{name: float(each.sum()) for name, each in zip(names, windows)}}}}
 """

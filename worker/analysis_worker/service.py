@@ -105,9 +105,7 @@ class Worker:
         Raises CallbackError, KafkaUnreachable, KafkaRefused or KafkaSettingsError.
         """
         callback = self._given_callback or loading.load(self.assignment.module_spec.callback)
-        self.checkpoints = checkpointing.of(
-            self.settings, self.assignment, self.assembly.wiring, self.metrics
-        )
+        self.checkpoints = checkpointing.of(self.settings, self.assignment, self.assembly.wiring, self.metrics)
         self.engine = Engine(self.assembly.engine_settings, self.assignment.slots, self.checkpoints.memory)
         self.box = outbox.Outbox(
             self.delivery.make_sink,
@@ -139,17 +137,8 @@ class Worker:
         self._limit_station_series(self.assignment.module_spec)
         self.applied_at = time.time()
         self.state = "restoring"
-        works = (
-            self.feed.run,
-            self._commit_regularly,
-            self._expire_regularly,
-            self._rotate,
-            self._checkpoint,
-        )
-        for work in works:
-            self._spawn(self._guarded(work))
-        self._spawn(self._guarded(self._run_once_live))
-        self._spawn(self._guarded(self._end_if_replaced))
+        self._work(self.feed.run, self._run_once_live, self._commit_regularly, self._expire_regularly)
+        self._work(self._rotate, self._checkpoint, self._end_if_replaced)
         self.report.refresh()
         log.info("module %s, owner %s: %s slots", *self._identity(), len(self.assignment.slots))
 
@@ -205,6 +194,10 @@ class Worker:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.append(task)
         return task
+
+    def _work(self, *works: Callable[[], Awaitable[None]]) -> None:
+        for work in works:
+            self._spawn(self._guarded(work))
 
     async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
         """A task that ends by an error ends the worker: better restarted than half alive."""
