@@ -82,6 +82,8 @@ def segment_of(file: segment_files.SegmentFile, kept: checkpoints.Window, reader
             part: file.view(field, part, dtype, kept.count) for part, dtype in _Parts(column).dtypes.items()
         }
         segment.columns[field] = _column(file.place(field), column, arrays, distinct[field])
+        for part, checksum in zip(arrays, column.checksums, strict=True):
+            file.known(field, part, kept.count, checksum)
     segment.tail = (kept.count, [])
     return segment
 
