@@ -18,15 +18,15 @@ FIELDS = (("gridVoltage", "gridCurrent"), ("packVoltage", "packCurrent"))
 ALL_ROWS = -1.0
 """A gridVoltage that asks the callback to read its windows from end to end."""
 CALLBACK = f"""
-import numpy
-
 def callback(station_id, module_input):
     whole = module_input["gridVoltage"] == {ALL_ROWS}
     newest = slice(None) if whole else slice(-3600, None)
-    names = ("gridVoltage", "gridCurrent", "packVoltage", "packCurrent")
-    names = [name for name in names if module_input[name] is not None]
-    windows = [numpy.asarray(module_input[name + "_window"][newest], dtype=float) for name in names]
-    return {{"whole": whole, **{{name: float(each.sum()) for name, each in zip(names, windows)}}}}
+    result = {{"whole": whole}}
+    for name in ("gridVoltage", "gridCurrent", "packVoltage", "packCurrent"):
+        window = module_input[name + "_window"]
+        if window.present:
+            result[name] = float(window.numpy()[newest].mean())
+    return result
 """
 _BATCH_BYTES = 512 * 1024
 _AT_ONCE = 50_000
