@@ -2,7 +2,7 @@
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test e2e dashboards cluster check bench soak bench-operator
+.PHONY: help setup demo test e2e dashboards cluster check bench soak bench-state bench-operator
 
 help: ## show what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,11 @@ bench: setup ## measure against the raw client and the peers; writes build/bench
 
 soak: setup ## 200 kills in each delivery, a zombie, an hour of load; writes build/soak.json (1.5 h)
 	.venv/bin/python -m bench.soak $(ARGS)
+
+bench-state: setup ## restarts from files, beside rewinds and Quix Streams; writes build/bench-state.json (15 min, 10 GB)
+	$(PYTHON) -m venv build/quix
+	build/quix/bin/python -m pip install --disable-pip-version-check -e '.[bench]'
+	.venv/bin/python -m bench.state --quix-python build/quix/bin/python $(ARGS)
 
 bench-operator: setup ## measure the operator on 1,000 modules; writes build/operator-bench.json
 	.venv/bin/python -m bench.operator_fleet $(ARGS)

@@ -95,18 +95,27 @@ def _check_outputs(found: int, wanted: int) -> None:
         raise SubjectFailed(f"its output topic holds {found} records, not {wanted}")
 
 
-def run(module: str, arguments: Mapping[str, str]) -> dict[str, Any]:
-    """Run `bench.subjects.<module>` to its end; the figures that it prints. Raises SubjectFailed."""
+def run(
+    module: str,
+    arguments: Mapping[str, str],
+    *,
+    python: str = sys.executable,
+    within: float = SUBJECT_SECONDS,
+) -> dict[str, Any]:
+    """Run `bench.subjects.<module>` to its end; the figures that it prints. Raises SubjectFailed.
+
+    `python` is another interpreter than ours, for a peer in an environment of its own; `within` is seconds.
+    """
     options = [part for name, value in arguments.items() for part in (f"--{name}", value)]
     with tempfile.TemporaryDirectory(prefix="station-analysis-bench-") as directory:
         scratch = Path(directory)
-        command = [sys.executable, "-m", f"bench.subjects.{module}", *options, "--scratch", directory]
+        command = [python, "-m", f"bench.subjects.{module}", *options, "--scratch", directory]
         process = guarded_process.GuardedProcess(command, log_file=scratch / "printed", scratch=scratch)
         try:
             waiting.until(
                 lambda: not process.is_running(),
                 what=f"{module} has ended",
-                timeout_seconds=SUBJECT_SECONDS,
+                timeout_seconds=within,
             )
         except TimeoutError as error:
             raise SubjectFailed(f"{error}; it printed: {_end(process.log_tail())}") from error

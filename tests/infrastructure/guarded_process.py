@@ -42,6 +42,16 @@ class GuardedProcess:
         """The code a shell would give for the program's end (137 after SIGKILL); None while it runs."""
         return self._guard.poll()
 
+    @property
+    def program_id(self) -> int | None:
+        """The program's process id (Linux); None if it has ended, or is not begun yet."""
+        guard = self._guard.pid
+        try:
+            children = Path(f"/proc/{guard}/task/{guard}/children").read_text(encoding="ascii").split()
+        except OSError:
+            return None
+        return int(children[0]) if children else None
+
     def send_signal(self, number: signal.Signals) -> None:
         """Sends the program a signal; does nothing if it has ended."""
         assert self._guard.stdin is not None

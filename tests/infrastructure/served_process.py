@@ -28,6 +28,11 @@ class ServedProcess:
         """Whether the process is there."""
         return self._process is not None and self._process.is_running()
 
+    @property
+    def program_id(self) -> int | None:
+        """Its process id while it runs (Linux)."""
+        return self._process.program_id if self._process is not None else None
+
     def kill(self) -> None:
         """SIGKILL, waited for."""
         assert self._process is not None

@@ -53,10 +53,13 @@ class WorkerProcess(served_process.ServedProcess):
         self._arguments = ["--assignment", str(self.file)]
         return self
 
-    def with_state(self, directory: Path, *, checkpoint_interval: float = 0.1) -> Self:
+    def with_state(
+        self, directory: Path, *, checkpoint_interval: float = 0.1, commit_interval: float = 0.1
+    ) -> Self:
         """Keep windows in files there."""
         self._keeping = ["--state-directory", str(directory)]
-        self._keeping += ["--checkpoint-interval", str(checkpoint_interval), "--commit-interval", "0.1"]
+        self._keeping += ["--checkpoint-interval", str(checkpoint_interval)]
+        self._keeping += ["--commit-interval", str(commit_interval)]
         return self
 
     def replace(self, text: str) -> None:

@@ -138,15 +138,11 @@ class Worker:
         self._limit_station_series(self.assignment.module_spec)
         self.applied_at = time.time()
         self.state = "restoring"
-        regular = (self._commit_regularly, self._expire_regularly, self._rotate, self._checkpoint)
-        for work in (self.feed.run, *regular):
-            self._spawn(self._guarded(work))
-        self._spawn(self._guarded(self._end_if_replaced))
+        self._work(self.feed.run, self._run_once_live, self._commit_regularly, self._expire_regularly)
+        self._work(self._rotate, self._checkpoint, self._end_if_replaced)
         self.report.refresh()
-        log.info("module %s, owner %s: %s slots", *self._identity(), len(self.assignment.slots))
-
-    def _identity(self) -> tuple[str, str]:
-        return self.assignment.module_spec.module, self.assignment.owner
+        told = self.assignment
+        log.info("module %s, owner %s: %s slots", told.module_spec.module, told.owner, len(told.slots))
 
     def _make_feed(self, reader: intake.Reader, *, shared_topics: bool = True) -> feeding.Feed:
         return feeding.Feed(
@@ -198,6 +194,10 @@ class Worker:
         self._tasks.append(task)
         return task
 
+    def _work(self, *works: Callable[[], Awaitable[None]]) -> None:
+        for work in works:
+            self._spawn(self._guarded(work))
+
     async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
         """A task that ends by an error ends the worker: better restarted than half alive."""
         try:
@@ -216,8 +216,12 @@ class Worker:
             await asyncio.sleep(self.settings.commit_interval_seconds)
             await self.committer.commit([self.feed, *self.gains])
             self.metrics.committed()
-            if self.state == "restoring" and not self.feed.restoring:
-                self.state = "running"
+
+    async def _run_once_live(self) -> None:
+        await self.feed.live.wait()
+        if self.state == "restoring":
+            self.state = "running"
+            self.report.refresh()
 
     async def _expire_regularly(self) -> None:
         while True:

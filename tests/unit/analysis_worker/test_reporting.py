@@ -38,6 +38,7 @@ async def test_a_running_worker_tells_what_it_runs_and_that_all_is_connected() -
         serving.send(["S1", "S2"], 3)
         await serving.all_out()
         await until(lambda: worker.state == "running", "it runs")
+        await until(lambda: worker.committer.committed_at is not None, "it has committed")
         worker.report.refresh()
         status = worker.report.status()
     assert (status.state, status.main_loop_alive) == ("running", True)

@@ -1,6 +1,7 @@
 """A worker from start to stop: what it makes, what it survives, and that its end is bounded and in order."""
 
 import asyncio
+import dataclasses
 import threading
 import time
 from typing import Any
@@ -53,6 +54,14 @@ async def test_a_start_makes_the_modules_own_topics_and_leaves_others_alone() ->
     assert serving.cluster.topics() == {INPUT, OUTPUT, "module-progress", "module-dead-letters"}
     assert serving.cluster.configs["module-progress"] == progress_log.TOPIC_CONFIG
     assert serving.cluster.partition_count("module-dead-letters") == 5
+
+
+async def test_it_runs_as_soon_as_windows_are_restored_before_anything_is_committed() -> None:
+    serving = Serving()
+    serving.send(["S1"], 3)
+    async with serving.running(settings=dataclasses.replace(QUICK, commit_interval_seconds=60.0)) as worker:
+        await until(lambda: worker.state == "running", "it runs")
+        assert worker.committer.committed_at is None
 
 
 async def test_a_module_without_outputs_makes_no_output_topic() -> None:

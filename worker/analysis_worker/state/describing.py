@@ -79,6 +79,8 @@ def segment_of(file: segment_files.SegmentFile, kept: checkpoints.Window, reader
     for field, column in enumerate(kept.columns):
         arrays = {part: file.view(field, part, dtype, kept.count) for part, dtype in parts_of(column).items()}
         segment.columns[field] = _column(file.place(field), column, arrays, distinct[field])
+        for part, checksum in zip(arrays, column.checksums, strict=True):
+            file.known(field, part, kept.count, checksum)
     segment.tail = (kept.count, [])
     return segment
 

@@ -197,6 +197,10 @@ class SegmentFile:
         self._checksums[field, part] = (rows, checksum)
         return checksum
 
+    def known(self, field: int, part: Part, rows: int, checksum: int) -> None:
+        """What `checksum` found in another process: these rows need not be read again."""
+        self._checksums.setdefault((field, part), (rows, checksum))
+
     def tell(self, field: int, distinct: Sequence[Any]) -> None:
         """Write the distinct values down that are not yet; raises OSError."""
         told = self._told[field]
