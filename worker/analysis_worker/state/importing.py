@@ -6,10 +6,12 @@ import json
 import os
 import pathlib
 import shutil
+import threading
 import uuid
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from concurrent import futures
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -24,6 +26,9 @@ from analysis_worker.state import (
     snapshots,
     store,
 )
+
+_AT_ONCE: Final = 8
+"""Windows that are read from the store at the same time: each waits for it most of the time."""
 
 
 class Stopped(Exception):
@@ -92,6 +97,7 @@ class Importer:
         self._group = group
         self._files = files
         self._room = room
+        self._lock = threading.Lock()
         self._stopping = stopping
 
     def take(
@@ -174,13 +180,18 @@ class Importer:
 
     def _topic(self, topic: snapshots.Topic, taken: Taken) -> checkpoints.Topic:
         snapshots.check(topic)
-        windows: list[checkpoints.Window] = []
-        paths: list[pathlib.Path] = []
+        paths = [self._files.directory / f"{uuid.uuid4().hex}.window" for _ in topic.windows]
         try:
-            for window in topic.windows:
-                path = self._files.directory / f"{uuid.uuid4().hex}.window"
-                paths.append(path)
-                windows.append(self._window(path, topic, window, taken))
+            with futures.ThreadPoolExecutor(_AT_ONCE) as pool:
+                made = [
+                    pool.submit(self._window, path, topic, window, taken)
+                    for path, window in zip(paths, topic.windows, strict=True)
+                ]
+                try:
+                    windows = [each.result() for each in made]
+                except BaseException:
+                    pool.shutdown(cancel_futures=True)
+                    raise
         except BaseException:
             for path in paths:
                 for each in (path, path.with_suffix(".values")):
@@ -224,7 +235,8 @@ class Importer:
             checksum = zlib.crc32(chunk, checksum)
             if at + len(chunk) > begin + size:
                 raise snapshots.NotASnapshot(f"chunk {name} holds more rows than there are")
-            self._room -= len(chunk)
+            with self._lock:
+                self._room -= len(chunk)
             if self._room < 0:
                 raise NoRoom("the snapshot's windows take more than state.maxBytes or the disk allow")
             if os.pwrite(descriptor, chunk, at) != len(chunk):
@@ -253,5 +265,6 @@ class Importer:
             raise snapshots.NotASnapshot(f"chunk {name} is not there") from error
         if snapshots.name_of(chunk) != name:
             raise snapshots.NotASnapshot(f"chunk {name} is broken: its bytes are others")
-        taken.size += len(chunk)
+        with self._lock:
+            taken.size += len(chunk)
         return chunk

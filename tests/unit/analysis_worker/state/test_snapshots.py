@@ -343,6 +343,7 @@ def test_what_another_worker_has_written_of_a_slot_meanwhile_counts(there: Count
     clock = Clock()
     exporter = an_exporter(there, now=clock)
     exported(there, kept, exporter)
+    exported(there, kept, exporter)
     there.delete([f"{GROUP}/slots/0000.json"])
     clock.ahead = 1_900.0
     kept.write(0)
