@@ -212,10 +212,13 @@ class SegmentFile:
         self._told[field] = told + len(fresh)
 
     def told(self) -> list[list[Any]]:
-        """Of each field the distinct values written down; raises Torn."""
+        """Of each field the distinct values written down; raises Torn.
+
+        A last line that has no end was being written when the process was killed: no checkpoint counts it.
+        """
         values: list[list[Any]] = [[] for _ in range(self.shape.fields)]
         try:
-            for line in self.values_path.read_text(encoding="utf-8").splitlines():
+            for line in self.values_path.read_text(encoding="utf-8").split("\n")[:-1]:
                 field, value = json.loads(line)
                 values[field].append(value)
         except FileNotFoundError:
@@ -231,7 +234,7 @@ class SegmentFile:
             if len(values[field]) < count:
                 raise Torn(f"{self.values_path.name} has {len(values[field])} of {count} values")
         kept = [each[:count] for each, count in zip(values, counts, strict=True)]
-        if kept != values:
+        if self.values_path.exists():  # what stands behind them would be taken for the next ones
             lines = [json.dumps([field, value]) + "\n" for field, each in enumerate(kept) for value in each]
             fresh = self.values_path.with_suffix(".fresh")
             fresh.write_text("".join(lines), encoding="utf-8")

@@ -146,6 +146,19 @@ def test_values_beyond_a_checkpoint_are_forgotten(tmp_path: Path) -> None:
     assert a_file(tmp_path).told()[0] == ["a", "b", "other"]
 
 
+def test_a_line_that_a_kill_cut_off_is_forgotten_and_not_taken_for_a_part_of_the_next(
+    tmp_path: Path,
+) -> None:
+    file = a_file(tmp_path)
+    file.tell(0, ["a"])
+    with file.values_path.open("a", encoding="utf-8") as values:
+        values.write('[0, "b')
+    again = a_file(tmp_path)
+    assert again.keep([1, 0])[0] == ["a"]
+    again.tell(0, ["a", "c"])
+    assert a_file(tmp_path).told()[0] == ["a", "c"]
+
+
 def test_fewer_values_than_a_checkpoint_says_are_a_fault(tmp_path: Path) -> None:
     file = a_file(tmp_path)
     file.tell(0, ["a"])
