@@ -28,8 +28,8 @@ STATIONS, WINDOW = 300, 604_800
 REAL_ROWS = 100
 """Records of each station in each topic that a worker reads before the windows are filled."""
 RESTARTS = 3
-LOADED_SECONDS = 15.0
-"""Of load before each kill: longer than from one checkpoint to the next."""
+LOADED_SECONDS = 25.0
+"""Of load before each kill: longer than from one checkpoint to the next, and than floors stay as they are."""
 DOWN_SECONDS = 3.0
 REWIND_SECONDS = 1_200.0
 QUIX_SECONDS = 600.0
@@ -70,7 +70,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--stations", type=_many, default=STATIONS, help=f"default {STATIONS}")
     add("--window", type=_many, default=WINDOW, help=f"records of a station in each topic (default {WINDOW})")
     add("--rewind-records", type=_many, default=12_000_000, help="of the measured rewind (default 12000000)")
-    add("--quix-records", type=_many, default=1_800_000, help="of Quix Streams' state (default 1800000)")
+    add("--quix-records", type=_many, default=3_000_000, help="of Quix Streams' state (default 3000000)")
     add("--scratch", type=Path, default=Path(tempfile.gettempdir()), help="where the gigabytes of files go")
     add("--skip-quix", action="store_true", help="leave Quix Streams out")
     add("--quix-python", default=sys.executable, help="a Python that has Quix Streams (default: this one)")
