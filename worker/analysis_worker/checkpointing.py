@@ -17,7 +17,7 @@ from analysis_module import assignment as assignments
 from analysis_module import spec, wiring
 from analysis_worker import slot_cuts, snapshotting, starting
 from analysis_worker.callbacks import lanes
-from analysis_worker.engine import cuts, places
+from analysis_worker.engine import cuts, places, segments
 from analysis_worker.engine.engine import Engine
 from analysis_worker.engine.records import TopicPartition
 from analysis_worker.engine.windows import TopicWindow
@@ -310,8 +310,8 @@ class FileCheckpoints:
             for name, (source, positions, windows) in cut.topics.items():
                 described = [describing.described(window) for window in windows]
                 kept = [window for window in described if window is not None]
-                if kept and len(kept) == len(windows):
-                    shape = (source.window_size, windows[0].segment.capacity)
+                if len(kept) == len(windows):
+                    shape = (source.window_size, segments.capacity_for(source.window_size))
                     topics[name] = checkpoints.Topic(
                         checkpoints.meaning(source), *shape, dict(positions), kept
                     )

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import logging
+import math
 import time
 from collections.abc import Iterable, Mapping
 
@@ -122,6 +123,7 @@ class Committer:
 
         In transactions it says of all the slots whose they are from now on.
         """
+        self._floors_at = -math.inf  # look them up once the windows are there, and not only in a while
         entries = []
         for slot in feed.reader.slots:
             parts = {place: part for place, part in feed.parts.items() if slot in part.done.before}

@@ -52,7 +52,7 @@ def cut_of(engine: Engine, feed: Feed, slot: int, stations: Sequence[Station]) -
     for index, source in kept_inputs(engine).items():
         windows = cuts.of_input(stations, index)
         # A record that strayed is in another topic: where that is read from again no cut could tell.
-        if windows and all(place.topic == source.topic for cut in windows for place in cut.floors):
+        if all(place.topic == source.topic for cut in windows for place in cut.floors):
             topics[source.topic] = (source, _reached(feed, source.topic, slot), windows)
     return SlotCut(slot, time.time(), topics)
 

@@ -5,7 +5,7 @@ import dataclasses
 import fcntl
 import pathlib
 import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -37,11 +37,13 @@ class Keeping(Serving):
         self.seen.append((station_id, [value for value in window if value is not None]))
         return 1
 
-    async def run(self, times: int, *, stop: bool = True, **changes: Any) -> service.Worker:
+    async def run(
+        self, times: int, *, stations: Sequence[str] = STATIONS, stop: bool = True, **changes: Any
+    ) -> service.Worker:
         """Send each station so many records, and run a worker until all have their outputs."""
         worker = self.worker(self.told(**changes), callback=self.note, settings=self.settings)
         await worker.start()
-        self.send(STATIONS, times)
+        self.send(stations, times)
         await self.all_out()
         if stop:
             await worker.stop()
@@ -110,6 +112,14 @@ async def test_a_start_after_an_orderly_stop_takes_all_windows_from_files(
 async def test_a_start_after_an_orderly_stop_reads_nothing_again(keeping: Keeping) -> None:
     await keeping.run(30)
     assert read_again(await keeping.run(2)) == 0
+
+
+async def test_slots_without_stations_do_not_make_a_start_read_what_the_others_hold(keeping: Keeping) -> None:
+    worker = await keeping.run(30, stations=STATIONS[:1], stop=False)
+    await until(lambda: len(keeping.files("checkpoint")) == SLOTS, "every slot has a checkpoint")
+    await worker.stop()
+    again = await keeping.run(2, stations=STATIONS[:1])
+    assert sample(again, "data_analysis_consumed_records_total", topic=INPUT) == 2
 
 
 async def test_without_a_directory_all_is_read_again(keeping: Keeping) -> None:

@@ -74,7 +74,8 @@ class Window(NDArrayOperatorsMixin, Sequence[Any]):
     def _computed(self) -> Array:
         held = self._column()
         if held is None:
-            return _as_array(self.tolist())
+            filler = padding.filler(self._padding, None, 0)
+            return np.full(self._size, _NAN if filler is None else float(filler))
         column, start, stop = held
         full = stop - start == self._size
         if isinstance(column, columns.NumberColumn):
@@ -95,8 +96,27 @@ class Window(NDArrayOperatorsMixin, Sequence[Any]):
         if isinstance(index, int):
             return self._item(index)
         if isinstance(index, slice):
-            return self.tolist()[index]
+            return self._slice(index)
         return self.numpy()[index]
+
+    def _slice(self, index: slice) -> list[Any]:
+        """A slice of the values: what is not in it is not looked at, but for every n-th or interpolated."""
+        start, stop, step = index.indices(self._size)
+        missing = self._size - self.present
+        if step != 1 or (missing and self._padding is Padding.LINEAR):
+            return self.tolist()[index]
+        front = [self._item(0)] * (min(stop, missing) - start) if start < missing else []
+        return front + self._between(max(start, missing), stop)
+
+    def _between(self, start: int, stop: int) -> list[Any]:
+        if self._head is None or start >= stop:
+            return []
+        segment, count = self._head
+        before = count - self._size
+        values = segment.rows_values(self._field, before + start, before + stop)
+        if values is None:
+            values = segment.column(self._field, count).values(before + start, before + stop)
+        return list(values)
 
     def _item(self, index: int) -> Any:
         size, head = self._size, self._head

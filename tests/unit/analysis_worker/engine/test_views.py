@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import pickle
 from typing import Any
 
@@ -245,3 +246,22 @@ def test_a_single_width_field_is_an_array_of_that_width() -> None:
     assert module_input["power"] == module_input["power_window"][-1] == float(np.float32(0.1))
     assert module_input["power_window"].tolist() == [2, float(np.float32(0.1))]
     assert module_input["power_window"].numpy().dtype == np.float32
+
+
+@pytest.mark.parametrize("padding", Padding)
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 9])
+def test_a_slice_is_that_of_the_list(padding: Padding, count: int) -> None:
+    view = builders.a_view([float(number) for number in range(count)], 4, padding)
+    bounds = [None, *range(-6, 7)]
+    for start in bounds:
+        for stop in bounds:
+            for step in (None, 1, 2, -1):
+                assert view[start:stop:step] == view.tolist()[start:stop:step]
+
+
+@pytest.mark.parametrize("padding", Padding)
+def test_a_window_without_records_is_the_array_of_its_list(padding: Padding) -> None:
+    view = builders.a_view([], 4, padding)
+    wanted = [math.nan if value is None else value for value in view.tolist()]
+    assert view.numpy().dtype == np.float64
+    assert np.array_equal(view.numpy(), wanted, equal_nan=True)
