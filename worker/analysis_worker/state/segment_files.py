@@ -198,7 +198,8 @@ class SegmentFile:
         return checksum
 
     def known(self, field: int, part: Part, rows: int, checksum: int) -> None:
-        """What `checksum` found in another process: these rows need not be read again."""
+        """These rows of a reopened file are taken, and have this checksum: they need not be read again."""
+        self._rows[field, part] = rows
         self._checksums.setdefault((field, part), (rows, checksum))
 
     def tell(self, field: int, distinct: Sequence[Any]) -> None:
@@ -242,8 +243,8 @@ class SegmentFile:
         self._told = list(counts)
         return kept
 
-    def reopen(self, rows: int) -> None:
-        """Map a file that is there, of which the first `rows` are taken; raises Torn."""
+    def reopen(self) -> None:
+        """Map a file that is there; `known` says what of it is taken. Raises Torn."""
         try:
             size = self.path.stat().st_size
             if size != self.shape.total:
@@ -252,9 +253,6 @@ class SegmentFile:
         except OSError as error:
             raise Torn(f"{self.path.name} cannot be read: {error}") from error
         self._space.take(self.allocated)
-        for field in range(self.shape.fields):
-            for part in Part:
-                self._rows[field, part] = rows
 
 
 class FilePlace:

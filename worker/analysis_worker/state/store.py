@@ -197,7 +197,7 @@ class Store:
         """The segment of a window that was kept; raises Torn if its file is not what it should be."""
         shape = segment_files.Shape(len(readers), topic.size, topic.capacity)
         file = self._file(self.directory / kept.file, shape)
-        file.reopen(kept.count)
+        file.reopen()
         if check:
             describing.verify(file, kept)
         return describing.segment_of(file, kept, readers)

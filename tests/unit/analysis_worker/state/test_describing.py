@@ -43,7 +43,7 @@ def test_the_checksum_of_a_kept_window_goes_on_without_reading_its_rows_again(tm
     before.settle()
     kept = described(before)
     again = segment_files.SegmentFile(tmp_path / "a.window", shape, Room())
-    again.reopen(kept.count)
+    again.reopen()
     segment = describing.segment_of(again, kept, READERS)
     again.view(0, Part.NUMBERS, "float64")[0] = 9.9  # whoever reads it again has another checksum
 

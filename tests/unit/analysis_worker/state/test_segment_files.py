@@ -112,10 +112,21 @@ def test_a_padding_of_a_process_before_is_replaced(tmp_path: Path) -> None:
     file = a_file(tmp_path)
     file.place(0).fronted(grown(file, [4.0], 10), 9.0)
     again = a_file(tmp_path)
-    again.reopen(1)
+    again.reopen()
     found = again.place(0).fronted(again.view(0, Part.NUMBERS, "float64", 1), 0.0)
     assert found is not None
     assert found[0][: SHAPE.size].tolist() == [0.0] * SHAPE.size
+
+
+def test_a_reopened_files_parts_that_were_not_used_are_allocated_before_they_are(tmp_path: Path) -> None:
+    grown(a_file(tmp_path), [4.0], 10)
+    again = a_file(tmp_path, Space(most=0))
+    again.reopen()
+    again.known(0, Part.NUMBERS, 1, checksum=0)
+    flags = again.place(0).grown(Part.FLAGS, np.array([True]), 1)
+    assert not again.holds(0, Part.FLAGS, flags), "the disk had no room for them"
+    numbers = again.view(0, Part.NUMBERS, "float64", 1)
+    assert again.holds(0, Part.NUMBERS, again.place(0).grown(Part.NUMBERS, numbers, 1))
 
 
 def test_a_checksum_reads_only_what_has_come_and_is_that_of_the_whole(tmp_path: Path) -> None:
@@ -125,7 +136,7 @@ def test_a_checksum_reads_only_what_has_come_and_is_that_of_the_whole(tmp_path: 
     room[10] = -1.0  # not looked at again
     part_by_part = file.checksum(0, Part.NUMBERS, "float64", 100)
     room[10] = 10.0
-    other.reopen(100)
+    other.reopen()
     assert part_by_part == other.checksum(0, Part.NUMBERS, "float64", 100)
 
 
