@@ -28,13 +28,14 @@ STATIONS, WINDOW = 300, 604_800
 REAL_ROWS = 100
 """Records of each station in each topic that a worker reads before the windows are filled."""
 RESTARTS = 3
+COPIES = 2
+"""Of all windows on the disk at once, at most: the files and a snapshot of them."""
 LOADED_SECONDS = 25.0
 """Of load before each kill: longer than from one checkpoint to the next, and than floors stay as they are."""
 DOWN_SECONDS = 3.0
 REWIND_SECONDS = 1_200.0
 QUIX_SECONDS = 600.0
 FEW_RECORDS = 1_000
-NO_SNAPSHOTS = "this worker has no `analysis-worker state import`"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _arguments(argv)
     signal.signal(signal.SIGTERM, _interrupt)
     logging.basicConfig(level=logging.ERROR)
-    needed = state_files.needed_bytes(arguments.stations, arguments.window)
+    needed = COPIES * state_files.needed_bytes(arguments.stations, arguments.window)
     room = state_files.free_bytes(arguments.scratch)
     announce(
         f"windows need {needed / 2**30:.1f} GiB in {arguments.scratch}, which has {room / 2**30:.1f} GiB"
@@ -100,13 +101,14 @@ def _interrupt(number: int, frame: Any) -> None:
 
 def measure(arguments: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     """Everything, as build/bench-state.json has it."""
-    raw: dict[str, Any] = {"unmeasured": {"snapshot_vs_rewind": NO_SNAPSHOTS}}
+    raw: dict[str, Any] = {"unmeasured": {}}
     if arguments.skip_quix:
         raw["unmeasured"]["restore_vs_quix"] = "left out by --skip-quix"
     with kafka_cluster.KafkaCluster(brokers=1) as cluster:
         where = cluster.bootstrap_servers
         full = _fleet(where, "full", arguments.stations, arguments.window)
         raw["full"] = from_files(full, scratch, whole=True)
+        raw["snapshot"] = raw["full"].pop("snapshot")
         if not arguments.skip_quix:
             raw["quix"] = _tried(raw, "restore_vs_quix", lambda: beside_quix(where, arguments, scratch))
         raw["rewind"] = _tried(raw, "restart_vs_rewind", lambda: rewound(where, arguments, scratch))
@@ -162,9 +164,30 @@ def from_files(fleet: state_records.Fleet, scratch: Path, *, whole: bool) -> dic
             state_files.as_after_reboot(state)
             state_files.forget_cached(state)
             found["reboot"] = _figures([_start(worker, fleet, "after a reboot")])[0]
+            worker.kill()
+            state, found["snapshot"] = from_snapshot(worker, fleet, state, scratch)
         worker.kill()
     state_files.remove(state)
     return found
+
+
+def from_snapshot(
+    worker: WorkerProcess, fleet: state_records.Fleet, state: Path, scratch: Path
+) -> tuple[Path, dict[str, Any]]:
+    """A start on an empty directory from a snapshot in another one; that directory, and the figures."""
+    copies, empty = (Path(tempfile.mkdtemp(dir=scratch)) for _ in range(2))
+    exported = state_starts.export(state, copies)
+    announce(f"all windows are copied to a snapshot in {exported} s")
+    state_files.remove(state)
+    asked = fleet.spec()
+    # No snapshot is written meanwhile: that is another cost.
+    snapshots = {"url": copies.as_uri(), "intervalSeconds": 86_400}
+    worker.with_spec({**asked, "state": {**asked["state"], "snapshots": snapshots}})
+    worker.with_state(empty, checkpoint_interval=10.0, commit_interval=1.0)
+    begun = _start(worker, fleet, "on an empty directory, from the snapshot")
+    state_files.remove(copies)
+    seconds = max(begun.ready_seconds, begun.first_output_seconds)
+    return empty, {"seconds": seconds, "export_seconds": exported, **_figures([begun])[0]}
 
 
 def _start(worker: WorkerProcess, fleet: state_records.Fleet, what: str) -> state_starts.Begun:

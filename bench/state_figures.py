@@ -26,6 +26,13 @@ GOALS = (
     ),
     plan.Goal("restart_vs_rewind", 50.0, True, "rewind (computed for that size) / restart", "回放 / 重启"),
     plan.Goal(
+        "snapshot_vs_rewind",
+        10.0,
+        True,
+        "rewind (computed for that size) / start on an empty directory from a snapshot in another one",
+        "回放 / 从快照启动",
+    ),
+    plan.Goal(
         "restore_vs_quix",
         10.0,
         True,
@@ -111,6 +118,9 @@ def markdown(found: Mapping[str, Any]) -> str:
         ("reboot", "the same, after a reboot"),
     ):
         row(f"{what}, to the first output", full[name]["first_output_seconds"], f"measured, {size}, once")
+    if "snapshot" in found:
+        what = "on an empty directory from a snapshot, to ready and first output"
+        row(what, found["snapshot"]["seconds"], f"measured, {size}, once")
     if "rewind" in found:
         row(
             "rewind, to ready",

@@ -3,6 +3,8 @@
 import contextlib
 import dataclasses
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -106,6 +108,15 @@ def read_whole(fleet: state_records.Fleet, first_step: int, *, stations: int) ->
         lambda found: len({each.key for each in found if marked in (each.value or b"")}) >= stations,
         timeout_seconds=_WHOLE_SECONDS,
     )
+
+
+def export(state: Path, target: Path) -> float:
+    """Copy all windows in files to a directory by `state export`; how many seconds it took."""
+    began = time.monotonic()
+    command = [sys.executable, "-m", "analysis_worker", "state", "export", "--state-directory", str(state)]
+    done = subprocess.run([*command, "--to", str(target)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"state export: {done.stderr[-2000:]}"
+    return round(time.monotonic() - began, 1)
 
 
 def real_run(worker: WorkerProcess, fleet: state_records.Fleet, rows: int) -> None:
