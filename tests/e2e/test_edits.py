@@ -146,6 +146,7 @@ class Edited:
             "stationKey.fields": self._input(stationKey={"fields": ["stationId"]}),
             "trigger": [*self._input(), {**late, "trigger": False}],
             "padding": self._input(padding="Forward"),
+            "keepLast": self._input(keepLast=True),
         }
         return {f"inputs[].{field}": {"inputs": inputs} for field, inputs in changes.items()}
 
