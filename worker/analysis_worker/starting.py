@@ -47,7 +47,7 @@ class Start:
         """Where the rebuild of a slot's windows starts: where kept ones end; without any progress, at the
         beginning."""
         if kept is not None:
-            return max(self.bounds[0], kept)
+            return max(self.bounds[0], min(kept, resume))
         if held is None:
             return self.bounds[0]
         return max(self.bounds[0], held.floors.get(self.place, resume))
@@ -98,12 +98,12 @@ def intake_of(
     resume = {slot: start.within(offset) for slot, offset in wanted.items()}
     first, end = start.bounds
     have = {slot: kept[slot][start.place] for slot in slots if start.place in kept.get(slot, {})}
-    have = {slot: offset for slot, offset in have.items() if offset <= end}  # else it was made anew
     floors = [start.floor(held.get(slot), resume[slot], have.get(slot)) for slot in slots]
     position = min([*resume.values(), *floors], default=end)
     if topic.teaches or topic.kind is intake.Kind.DEVICES:
         position = first
     part = intake.PartitionIntake(topic, start.place.partition, position=position, slots=slots)
     part.done = start.done(held, resume)
-    part.progress.skip = {slot: offset for slot, offset in have.items() if offset > position}
+    # If a slot resumes before that, the topic was made anew: what comes there is in no window.
+    part.progress.skip = {slot: offset for slot, offset in have.items() if position < offset <= resume[slot]}
     return part

@@ -4,11 +4,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from analysis_module.spec import AutoOffsetReset
-from analysis_worker.engine import progress
+from analysis_worker import starting
+from analysis_worker.engine import intake, progress
 from analysis_worker.engine.records import TopicPartition
 from analysis_worker.kafka.progress_log import Ahead, SlotProgress
 from analysis_worker.observability.metrics import WorkerMetrics
 from analysis_worker.starting import Start
+from tests import builders
 
 PLACE = TopicPartition("POWER", 2)
 EARLIEST, LATEST = AutoOffsetReset.EARLIEST, AutoOffsetReset.LATEST
@@ -129,3 +131,50 @@ def test_ahead_in_another_partition_says_nothing_of_this_one() -> None:
     elsewhere = {TopicPartition("OTHER", 0): Ahead(90, {})}
     held = SlotProgress(1, "owner", 0, {PLACE: 50}, {}, ahead=elsewhere)
     assert a_start().done({1: held}, {1: 50}) == progress.Done({1: 50}, {})
+
+
+def a_part(
+    kept: dict[int, int], done: dict[int, int], reset: AutoOffsetReset = EARLIEST
+) -> intake.PartitionIntake:
+    """The intake of slots that are done, and of which windows were kept, up to these offsets; floor 20."""
+    held = {
+        slot: SlotProgress(slot, "owner", 0, {PLACE: offset}, {PLACE: 20}) for slot, offset in done.items()
+    }
+    assembly = builders.HandDriven(
+        {"module": "m", "inputs": [{"topic": "POWER", "fields": ["power"], "windowSize": 3}]}
+    ).assembly
+    return starting.intake_of(
+        assembly.topics["POWER"],
+        a_start(reset=reset),
+        sorted(done),
+        held,
+        {slot: {PLACE: offset} for slot, offset in kept.items()},
+        WorkerMetrics(CollectorRegistry(), module="m", owner="o"),
+    )
+
+
+def test_windows_that_were_kept_are_read_on_from_where_they_end() -> None:
+    part = a_part(kept={1: 40, 2: 45}, done={1: 50, 2: 60})
+    assert (part.progress.position, part.progress.skip) == (40, {2: 45})
+    assert part.done.before == {1: 50, 2: 60}
+
+
+def test_a_slot_without_kept_windows_is_read_from_its_floor_and_the_others_skip_what_they_have() -> None:
+    part = a_part(kept={1: 40}, done={1: 50, 2: 60})
+    assert (part.progress.position, part.progress.skip) == (20, {1: 40})
+
+
+def test_kept_windows_whose_records_are_no_longer_held_are_read_on_from_what_is() -> None:
+    part = a_part(kept={1: 5}, done={1: 8})
+    assert (part.progress.position, part.progress.skip) == (10, {})
+
+
+@pytest.mark.parametrize("kept", [90, 140])
+def test_of_a_topic_made_anew_nothing_is_skipped_for_windows_kept_of_the_former_one(kept: int) -> None:
+    part = a_part(kept={1: kept}, done={1: 150})
+    assert (part.progress.position, part.progress.skip) == (10, {})
+
+
+def test_of_a_topic_made_anew_that_is_read_from_its_end_nothing_is_filled_twice() -> None:
+    part = a_part(kept={1: 140}, done={1: 150}, reset=LATEST)
+    assert (part.progress.position, part.progress.skip) == (100, {})
