@@ -104,6 +104,13 @@ class TopicFactory:
         return name
 
 
+def configure_topic(bootstrap: str, name: str, config: Mapping[str, str]) -> None:
+    """Changes settings of a topic such as {"cleanup.policy": "compact"}; the others stay."""
+    with _admin(bootstrap) as admin:
+        resource = kafka_admin.ConfigResource(kafka_admin.ConfigResourceType.TOPIC, name, dict(config))
+        admin.alter_configs([resource])
+
+
 def delete_topics(bootstrap: str, names: Iterable[str]) -> None:
     """Deletes the topics; one that is gone already is no error."""
     with _admin(bootstrap) as admin:

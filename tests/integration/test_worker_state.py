@@ -101,7 +101,7 @@ def test_a_full_disk_is_told_and_counted_and_costs_neither_a_record_nor_the_work
 class Lived:
     """A stream of which a worker has answered a first part, with its windows in files."""
 
-    def __init__(self, kafka: KafkaEndpoint, directory: Path, **topic: Any) -> None:
+    def __init__(self, kafka: KafkaEndpoint, directory: Path) -> None:
         self.stream = a_stream(kafka, "state-topic")
         self.directory = directory
         self.first = list(numbered_stream.records(4_000, STATIONS))
@@ -166,3 +166,26 @@ def test_a_topic_made_anew_is_read_from_its_beginning(lived: Lived) -> None:
     log = lived.run("second", [*lived.first, *more])
     assert "it was made anew" in log
     assert_whole(lived.stream, [*lived.first, *more])
+
+
+COMPACTED = {
+    "cleanup.policy": "compact",
+    "segment.ms": "1000",
+    "min.cleanable.dirty.ratio": "0.01",
+    "max.compaction.lag.ms": "1000",
+}
+
+
+def test_a_compacted_topic_costs_windows_in_files_nothing(kafka: KafkaEndpoint, tmp_path: Path) -> None:
+    """Kafka keeps one record of each station, with gaps of offsets between them; the files have all."""
+    lived = Lived(kafka, tmp_path)
+    kafka_tools.configure_topic(kafka.bootstrap_servers, lived.stream.topic, COMPACTED)
+    more = lived.more()
+    lived.produce(more)  # into a new segment, for the one that is written to is not compacted
+    waiting.until(
+        lambda: len(kafka_tools.read_all(kafka.bootstrap_servers, lived.stream.topic)) < 3_000,
+        what="the topic is compacted",
+        timeout_seconds=120,
+    )
+    assert taken(lived.run("second", [*lived.first, *more])) == [STATIONS]
+    assert_whole(lived.stream, [*lived.first, *more], doubles=False)
