@@ -5,11 +5,10 @@ meanwhile and the files that only it named be deleted: what seems wrong is looke
 """
 
 import dataclasses
-import json
 import os
 import pathlib
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -186,22 +185,8 @@ class WindowFile:
         if not any(wanted):
             return [[] for _ in wanted]
         path = self.path.with_suffix(".values")
-        try:
-            # What follows the last line's end is being written.
-            lines = path.read_text(encoding="utf-8").split("\n")[:-1]
-            values: list[list[Any]] = [[] for _ in wanted]
-            for line in lines:
-                field, value = json.loads(line)
-                values[field].append(value)
-        except (OSError, ValueError, TypeError, IndexError) as error:
-            raise segment_files.Torn(f"{path.name} cannot be read: {error}") from error
-        return [_first(values[field], count, path.name) for field, count in enumerate(wanted)]
-
-
-def _first(values: Sequence[Any], count: int, name: str) -> list[Any]:
-    if len(values) < count:
-        raise segment_files.Torn(f"{name} has {len(values)} of {count} values")
-    return list(values[:count])
+        values = segment_files.values_in(path, len(wanted))
+        return [segment_files.first_of(values[field], count, path.name) for field, count in enumerate(wanted)]
 
 
 def size_of(path: pathlib.Path) -> int:

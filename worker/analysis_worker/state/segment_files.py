@@ -213,28 +213,17 @@ class SegmentFile:
         self._told[field] = told + len(fresh)
 
     def told(self) -> list[list[Any]]:
-        """Of each field the distinct values written down; raises Torn.
-
-        A last line that has no end was being written when the process was killed: no checkpoint counts it.
-        """
-        values: list[list[Any]] = [[] for _ in range(self.shape.fields)]
-        try:
-            for line in self.values_path.read_text(encoding="utf-8").split("\n")[:-1]:
-                field, value = json.loads(line)
-                values[field].append(value)
-        except FileNotFoundError:
-            pass
-        except (OSError, ValueError, TypeError, IndexError) as error:
-            raise Torn(f"{self.values_path.name} cannot be read: {error}") from error
-        return values
+        """Of each field the distinct values written down; raises Torn."""
+        if not self.values_path.exists():
+            return [[] for _ in range(self.shape.fields)]
+        return values_in(self.values_path, self.shape.fields)
 
     def keep(self, counts: Sequence[int]) -> list[list[Any]]:
         """Of each field the first `counts` distinct values, and only those from now on; raises Torn."""
-        values = self.told()
-        for field, count in enumerate(counts):
-            if len(values[field]) < count:
-                raise Torn(f"{self.values_path.name} has {len(values[field])} of {count} values")
-        kept = [each[:count] for each, count in zip(values, counts, strict=True)]
+        kept = [
+            first_of(each, count, self.values_path.name)
+            for each, count in zip(self.told(), counts, strict=True)
+        ]
         if self.values_path.exists():  # what stands behind them would be taken for the next ones
             lines = [json.dumps([field, value]) + "\n" for field, each in enumerate(kept) for value in each]
             fresh = self.values_path.with_suffix(".fresh")
@@ -253,6 +242,28 @@ class SegmentFile:
         except OSError as error:
             raise Torn(f"{self.path.name} cannot be read: {error}") from error
         self._space.take(self.allocated)
+
+
+def values_in(path: pathlib.Path, fields: int) -> list[list[Any]]:
+    """Of each field the distinct values in a file of them; raises Torn.
+
+    A last line that has no end is being written, or was when the process was killed: nothing counts it yet.
+    """
+    values: list[list[Any]] = [[] for _ in range(fields)]
+    try:
+        for line in path.read_text(encoding="utf-8").split("\n")[:-1]:
+            field, value = json.loads(line)
+            values[field].append(value)
+    except (OSError, ValueError, TypeError, IndexError) as error:
+        raise Torn(f"{path.name} cannot be read: {error}") from error
+    return values
+
+
+def first_of(values: Sequence[Any], count: int, name: str) -> list[Any]:
+    """The first values of one field; raises Torn, which names the file, if there are fewer."""
+    if len(values) < count:
+        raise Torn(f"{name} has {len(values)} of {count} values")
+    return list(values[:count])
 
 
 class FilePlace:
