@@ -72,6 +72,8 @@ def test_every_hot_field_is_applied_in_mid_stream_and_no_record_is_lost(
         editing = Editing(worker, spec)
         editing.edit(inputs=[{**base, "windowSize": 30}])
         editing.edit(inputs=[{**base, "windowSize": 20, "fields": ["stationId", "number", "extra"]}])
+        editing.edit(inputs=[{**base, "keepLast": True}])
+        editing.edit(inputs=[base])
         editing.edit(padding="Missing")
         editing.edit(padding="Zero")
         editing.edit(callback={"source": _edition(2), "parameters": {"a": 1}})
