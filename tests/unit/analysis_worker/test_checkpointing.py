@@ -4,8 +4,7 @@ import asyncio
 import dataclasses
 import fcntl
 import pathlib
-import resource
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -295,18 +294,13 @@ async def test_windows_beyond_the_budget_stay_in_memory_and_are_read_again(keepi
     keeping.assert_windows_are_whole()
 
 
-@pytest.fixture
-def small_files() -> Iterator[None]:
-    """No file may become longer than a page: what a full or failing disk answers, by another errno."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4_096, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-@pytest.mark.usefixtures("small_files")
 async def test_a_disk_that_refuses_files_costs_no_record(keeping: Keeping) -> None:
-    worker = await keeping.run(30)
+    worker = keeping.worker(callback=keeping.note, settings=keeping.settings)
+    await worker.start()
+    keeping.own.rename(keeping.directory / "away")  # whatever is to be made there fails from now on
+    keeping.send(STATIONS, 30)
+    await keeping.all_out()
+    await worker.stop()
     assert failures(worker).keys() == {"disk_error"}
     keeping.assert_windows_are_whole()
 

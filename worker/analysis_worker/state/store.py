@@ -134,8 +134,8 @@ class Store:
         with self._lock:
             if count > 0 and self.used + count > self._max_bytes:
                 reason: Reason = "budget"
-            elif count > 0 and not _has_free(self.directory, count):
-                reason = "disk_full"
+            elif count > 0 and (wrong := _wrong_with(self.directory, count)) is not None:
+                reason = wrong
             else:
                 self.used += count
                 return True
@@ -252,9 +252,13 @@ def _files_of(checkpoint: checkpoints.Checkpoint) -> frozenset[str]:
     return frozenset(window.file for topic in checkpoint.topics.values() for window in topic.windows)
 
 
-def _has_free(directory: pathlib.Path, count: int) -> bool:
-    usage = shutil.disk_usage(directory)
-    return usage.free - count >= usage.total * LEAVE_FREE
+def _wrong_with(directory: pathlib.Path, count: int) -> Reason | None:
+    """Why the disk cannot have so many bytes more."""
+    try:
+        usage = shutil.disk_usage(directory)
+    except OSError:
+        return "disk_error"
+    return "disk_full" if usage.free - count < usage.total * LEAVE_FREE else None
 
 
 def _boot() -> str:
