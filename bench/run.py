@@ -14,7 +14,7 @@ import platform
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -52,17 +52,22 @@ EPILOG = """examples:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark; the exit code."""
     arguments = _arguments(argv)
+    found = attempt(lambda: measure(arguments))
+    return found if isinstance(found, int) else conclude(found, arguments)
+
+
+def attempt(measuring: Callable[[], dict[str, Any]]) -> dict[str, Any] | int:
+    """What was measured; an exit code if it was stopped, or no broker started."""
     signal.signal(signal.SIGTERM, _interrupt)
     logging.basicConfig(level=logging.ERROR)  # a client that tries again is no news
     try:
-        found = measure(arguments)
+        return measuring()
     except KeyboardInterrupt:
         announce("stopped; everything that was started has ended")
         return 130
     except (programs.Unavailable, kafka_starting.KafkaDidNotStart) as problem:
         announce(f"no broker, so nothing is measured: {problem}")
         return 2
-    return conclude(found, arguments)
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -73,7 +78,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     names = [subject.name for subject in (*plan.SUBJECTS, *plan.IN_PROCESS)]
-    parser.add_argument("--rounds", type=_positive, default=3, help="how often each subject runs (default 3)")
+    parser.add_argument("--rounds", type=positive, default=3, help="how often each subject runs (default 3)")
     parser.add_argument("--only", nargs="+", choices=names, metavar="SUBJECT", help=f"of: {', '.join(names)}")
     parser.add_argument(
         "--quick", action="store_true", help="few records and one round; figures mean nothing"
@@ -96,9 +101,10 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return arguments
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """A number of an option; raises ArgumentTypeError."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of rounds; give 1 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of them; give 1 or more")
     return int(text)
 
 

@@ -17,14 +17,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.run import announce, machine, versions
+from bench.run import announce, attempt, machine, versions
 from tests.infrastructure import (
     kafka_cluster,
-    kafka_starting,
     kills,
     numbered_stream,
     paced_records,
-    programs,
 )
 from tests.infrastructure.worker_process import WorkerProcess
 
@@ -47,19 +45,23 @@ GAUGES = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run what was asked for; the exit code."""
     arguments = _arguments(argv)
+    found = attempt(lambda: measure(arguments))
+    return found if isinstance(found, int) else conclude(found, arguments)
+
+
+def measure(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Everything that was asked for, as build/soak.json has it."""
     found: dict[str, Any] = {"machine": machine(), "versions": versions()}
-    try:
-        with kafka_cluster.KafkaCluster() as cluster, tempfile.TemporaryDirectory() as scratch:
-            for delivery in DELIVERIES:
-                found[f"kills_{delivery}"] = killed(cluster, delivery, arguments.kills, Path(scratch))
-            found["zombie"] = replaced(cluster, arguments.frozen_seconds, Path(scratch))
-            found["load"] = loaded(cluster, arguments.minutes, Path(scratch))
-    except KeyboardInterrupt:
-        announce("stopped; everything that was started has ended")
-        return 130
-    except (programs.Unavailable, kafka_starting.KafkaDidNotStart) as problem:
-        announce(f"no broker: {problem}")
-        return 2
+    with kafka_cluster.KafkaCluster() as cluster, tempfile.TemporaryDirectory() as scratch:
+        for delivery in DELIVERIES:
+            found[f"kills_{delivery}"] = killed(cluster, delivery, arguments.kills, Path(scratch))
+        found["zombie"] = replaced(cluster, arguments.frozen_seconds, Path(scratch))
+        found["load"] = loaded(cluster, arguments.minutes, Path(scratch))
+    return found
+
+
+def conclude(found: dict[str, Any], arguments: argparse.Namespace) -> int:
+    """Write the result; the exit code."""
     found["broken_promises"] = broken(found)
     arguments.result.parent.mkdir(parents=True, exist_ok=True)
     arguments.result.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")

@@ -9,8 +9,6 @@ import argparse
 import contextlib
 import datetime
 import json
-import logging
-import signal
 import sys
 import tempfile
 import time
@@ -19,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from bench import broker, figures, plan, state_figures, state_files, state_records, state_starts, turns
-from bench.run import announce, machine, versions
-from tests.infrastructure import kafka_cluster, kafka_starting, kafka_tools, programs
+from bench.run import announce, attempt, machine, positive, versions
+from tests.infrastructure import kafka_cluster, kafka_tools
 from tests.infrastructure.worker_process import WorkerProcess
 
 RESULT = Path(__file__).parents[1] / "build" / "bench-state.json"
@@ -41,8 +39,6 @@ FEW_RECORDS = 1_000
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure; the exit code."""
     arguments = _arguments(argv)
-    signal.signal(signal.SIGTERM, _interrupt)
-    logging.basicConfig(level=logging.ERROR)
     needed = COPIES * state_files.needed_bytes(arguments.stations, arguments.window)
     room = state_files.free_bytes(arguments.scratch)
     announce(
@@ -51,16 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if room < needed:
         announce("too little room: give --scratch on a larger disk, or a smaller --window or --stations")
         return 2
-    try:
-        with tempfile.TemporaryDirectory(prefix="station-analysis-state-", dir=arguments.scratch) as scratch:
-            found = measure(arguments, Path(scratch))
-    except KeyboardInterrupt:
-        announce("stopped; everything that was started has ended")
-        return 130
-    except (programs.Unavailable, kafka_starting.KafkaDidNotStart) as problem:
-        announce(f"no broker, so nothing is measured: {problem}")
-        return 2
-    return conclude(found, arguments)
+    found = attempt(lambda: measure(arguments))
+    return found if isinstance(found, int) else conclude(found, arguments)
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -68,10 +56,20 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m bench.state", description=(__doc__ or "").split("\n\n")[0]
     )
     add = parser.add_argument
-    add("--stations", type=_many, default=STATIONS, help=f"default {STATIONS}")
-    add("--window", type=_many, default=WINDOW, help=f"records of a station in each topic (default {WINDOW})")
-    add("--rewind-records", type=_many, default=12_000_000, help="of the measured rewind (default 12000000)")
-    add("--quix-records", type=_many, default=3_000_000, help="of Quix Streams' state (default 3000000)")
+    add("--stations", type=positive, default=STATIONS, help=f"default {STATIONS}")
+    add(
+        "--window",
+        type=positive,
+        default=WINDOW,
+        help=f"records of a station and topic (default {WINDOW})",
+    )
+    add(
+        "--rewind-records",
+        type=positive,
+        default=12_000_000,
+        help="of the rewind (default 12000000)",
+    )
+    add("--quix-records", type=positive, default=3_000_000, help="of Quix Streams' state (default 3000000)")
     add("--scratch", type=Path, default=Path(tempfile.gettempdir()), help="where the gigabytes of files go")
     add("--skip-quix", action="store_true", help="leave Quix Streams out")
     add("--quix-python", default=sys.executable, help="a Python that has Quix Streams (default: this one)")
@@ -89,18 +87,13 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return arguments
 
 
-def _many(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of them; give 1 or more")
-    return int(text)
-
-
-def _interrupt(number: int, frame: Any) -> None:
-    raise KeyboardInterrupt
-
-
-def measure(arguments: argparse.Namespace, scratch: Path) -> dict[str, Any]:
+def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """Everything, as build/bench-state.json has it."""
+    with tempfile.TemporaryDirectory(prefix="station-analysis-state-", dir=arguments.scratch) as scratch:
+        return _measured(arguments, Path(scratch))
+
+
+def _measured(arguments: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     raw: dict[str, Any] = {"unmeasured": {}}
     if arguments.skip_quix:
         raw["unmeasured"]["restore_vs_quix"] = "left out by --skip-quix"

@@ -54,22 +54,11 @@ def assert_as_it_was(
 def run(steps: Sequence[Step], directory: Path) -> None:
     files = store.Store(directory / "files", 2**30, least_rows=1)
     files.open()
-    model = Model()
-    driven = builders.HandDriven(model.spec(), memory=files)
-    for station in STATIONS:
-        driven.take("A", {"stationId": station})
-        model.append(Append(station, "A", [{}]))
+    model, driven = test_windows.begin(files)
     noted: list[tuple[Any, Model]] = []
     for step in steps:
-        if isinstance(step, Append):
-            model.append(step)
-            driven.take(step.topic, *({"stationId": step.station, **record} for record in step.records))
-        elif isinstance(step, Replace):
-            model.replace(step)
-            driven.take(step.topic, {"stationId": step.station, **step.held, **step.lists})
-        elif isinstance(step, Change):
-            model.change(step)
-            driven.reconfigure(model.spec())
+        if not isinstance(step, Look):
+            test_windows.go(step, model, driven)
         elif step.read:
             test_windows.compare(driven.module_input(step.station), model, step.station)
         else:

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from analysis_module.spec import Padding
-from analysis_worker.engine import inputs, views
+from analysis_worker.engine import inputs, places, views
 from tests import builders
 
 STATIONS = ("S1", "S2")
@@ -249,23 +249,34 @@ def compare(module_input: inputs.ModuleInput, model: Model, station: str) -> Non
             check(seen[f"{name}_window"], seen[name], padded(values, size, Padding.ZERO), linear=False)
 
 
-def run(steps: Sequence[Append | Replace | Change | Look]) -> None:
+def begin(memory: places.Memory = places.HEAP) -> tuple[Model, builders.HandDriven]:
+    """A model and what is held against it, both with one record of each station."""
     model = Model()
-    driven = builders.HandDriven(model.spec())
+    driven = builders.HandDriven(model.spec(), memory=memory)
     for station in STATIONS:
-        driven.take("A", {"stationId": station})
-        model.append(Append(station, "A", [{}]))
+        go(Append(station, "A", [{}]), model, driven)
+    return model, driven
+
+
+def go(step: Append | Replace | Change, model: Model, driven: builders.HandDriven) -> None:
+    """One step of a stream, in both."""
+    if isinstance(step, Append):
+        model.append(step)
+        driven.take(step.topic, *({"stationId": step.station, **record} for record in step.records))
+    elif isinstance(step, Replace):
+        model.replace(step)
+        driven.take(step.topic, {"stationId": step.station, **step.held, **step.lists})
+    else:
+        model.change(step)
+        driven.reconfigure(model.spec())
+
+
+def run(steps: Sequence[Append | Replace | Change | Look]) -> None:
+    model, driven = begin()
     kept: list[tuple[inputs.ModuleInput, Model, str]] = []
     for step in steps:
-        if isinstance(step, Append):
-            model.append(step)
-            driven.take(step.topic, *({"stationId": step.station, **record} for record in step.records))
-        elif isinstance(step, Replace):
-            model.replace(step)
-            driven.take(step.topic, {"stationId": step.station, **step.held, **step.lists})
-        elif isinstance(step, Change):
-            model.change(step)
-            driven.reconfigure(model.spec())
+        if not isinstance(step, Look):
+            go(step, model, driven)
         else:
             module_input = driven.module_input(step.station)
             kept.append((module_input, copy.deepcopy(model), step.station))

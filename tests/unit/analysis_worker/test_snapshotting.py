@@ -74,15 +74,20 @@ class Snapshotted(Serving):
             assert found == expected
 
 
+async def snapshotted(tmp_path: Path) -> tuple[Snapshotted, list[str]]:
+    """A module of which a worker has written a snapshot, and its stations."""
+    module, stations = Snapshotted(tmp_path), stations_of(range(SLOTS), 1)
+    async with module.on("first") as worker:
+        module.send(stations, 30)
+        await module.written(worker)
+    return module, stations
+
+
 async def test_a_worker_without_files_takes_its_windows_from_the_snapshot_and_they_are_as_they_were(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    module = Snapshotted(tmp_path)
-    stations = stations_of(range(SLOTS), 1)
-    async with module.on("first") as worker:
-        module.send(stations, 30)
-        await module.written(worker)
+    module, stations = await snapshotted(tmp_path)
     module.cluster.trim(INPUT, 0, before=sum(module.sent.values()))
     caplog.clear()
     async with module.on("second"):
@@ -98,11 +103,7 @@ async def test_gained_slots_take_their_windows_from_the_snapshot(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, trimmed: bool
 ) -> None:
     caplog.set_level(logging.INFO)
-    module = Snapshotted(tmp_path)
-    stations = stations_of(range(SLOTS), 1)
-    async with module.on("first") as worker:
-        module.send(stations, 30)
-        await module.written(worker)
+    module, stations = await snapshotted(tmp_path)
     if trimmed:
         module.cluster.trim(INPUT, 0, before=sum(module.sent.values()))
     async with module.on("second", "b", range(3)) as worker:

@@ -61,6 +61,9 @@ class Space(Protocol):
     def take(self, count: int) -> bool:
         """Whether so many more bytes may be allocated; they are counted then."""
 
+    def give(self, count: int) -> None:
+        """So many bytes were not allocated after all."""
+
     def failed(self, error: OSError) -> None:
         """A file could not be made or allocated."""
 
@@ -151,7 +154,7 @@ class SegmentFile:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            self._space.take(-size)
+            self._space.give(size)
             self._space.failed(error)
             return False
         self.allocated += size

@@ -132,15 +132,20 @@ class Store:
     def take(self, count: int) -> bool:
         """Whether so many bytes more may be allocated: within the budget and what the disk has."""
         with self._lock:
-            if count > 0 and self.used + count > self._max_bytes:
+            if self.used + count > self._max_bytes:
                 reason: Reason = "budget"
-            elif count > 0 and (wrong := _wrong_with(self.directory, count)) is not None:
+            elif (wrong := _wrong_with(self.directory, count)) is not None:
                 reason = wrong
             else:
                 self.used += count
                 return True
         self._tell(reason, f"{self.used >> 20} MiB are used, of {self._max_bytes >> 20} MiB allowed")
         return False
+
+    def give(self, count: int) -> None:
+        """So many bytes were not allocated after all, or are free again."""
+        with self._lock:
+            self.used = max(0, self.used - count)
 
     def failed(self, error: OSError) -> None:
         """A file could not be made or allocated: its columns go to the heap."""
@@ -240,8 +245,7 @@ class Store:
                 allocated = path.stat().st_blocks * 512
                 path.unlink()
                 path.with_suffix(".values").unlink(missing_ok=True)
-                with self._lock:
-                    self.used = max(0, self.used - allocated)
+                self.give(allocated)
 
     def path_of(self, slot: int) -> pathlib.Path:
         """The file of a slot's checkpoint."""

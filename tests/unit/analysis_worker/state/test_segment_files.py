@@ -22,10 +22,13 @@ class Space:
         self.errors: list[OSError] = []
 
     def take(self, count: int) -> bool:
-        if count > 0 and self.used + count > self.most:
+        if self.used + count > self.most:
             return False
         self.used += count
         return True
+
+    def give(self, count: int) -> None:
+        self.used -= count
 
     def failed(self, error: OSError) -> None:
         self.errors.append(error)
