@@ -27,8 +27,9 @@ scalars = st.one_of(
     st.sampled_from([10**30, -(2**63), 2**64, ""]),
 )
 values = st.one_of(scalars, scalars, scalars, st.lists(scalars, max_size=3), st.just({}), st.just([[1], {}]))
+others = st.dictionaries(st.sampled_from(NAMES), values, max_size=8)
 complete = st.fixed_dictionaries({"stationId": scalars, "power": values, "soc": values, "list": values})
-documents = st.dictionaries(st.sampled_from(NAMES), values, max_size=8) | complete
+documents = others | complete | st.builds(dict.__or__, others, complete)
 UNHURRIED = settings(deadline=None, max_examples=400, derandomize=True)
 
 

@@ -68,21 +68,27 @@ class RowShape:
         return kind(field.name, names, field.dtype)
 
     def _struct(self) -> Any:
-        # The lists of samples are there to be refused: a record that has one is no sample itself.
-        lists = {name: f"list{i}" for i, name in enumerate(_LISTS) if name not in self.attributes}
-        attributes = {**self.attributes, **lists}
+        attributes = {**self.attributes, **self._lists()}
         members = [(attribute, self._type_of(key), ABSENT) for key, attribute in attributes.items()]
-        rename = {attribute: key for key, attribute in attributes.items()}
-        return msgspec.defstruct("Row", members, rename=rename, gc=False)
+        return msgspec.defstruct(
+            "Row", members, rename={own: key for key, own in attributes.items()}, gc=False
+        )
 
     def _complete_struct(self, fields: Sequence[wiring.FieldWiring]) -> Any:
         """A row with every field under its own name and the first station key: small and quick to read."""
-        first_key = next(iter(self.attributes))
-        keys = dict.fromkeys((first_key, *(field.name for field in fields)))
-        members = [(self.attributes[key], self._type_of(key)) for key in keys]
-        return msgspec.defstruct(
-            "CompleteRow", members, rename={self.attributes[key]: key for key in keys}, gc=False
-        )
+        attributes = {**self.attributes, **self._lists()}
+        keys = dict.fromkeys((next(iter(attributes)), *(field.name for field in fields)))
+        members: list[Any] = [(attributes[key], self._type_of(key)) for key in keys]
+        # A list under an alias makes a whole window even beside the field's own name.
+        aliases = [name for field in fields for name in field.aliases]
+        others = [key for key in dict.fromkeys((*aliases, *self._lists())) if key not in keys]
+        members += [(attributes[key], self._type_of(key), ABSENT) for key in others]
+        rename = {attributes[key]: key for key in (*keys, *others)}
+        return msgspec.defstruct("CompleteRow", members, rename=rename, gc=False)
+
+    def _lists(self) -> dict[str, str]:
+        """Lists of samples are known only to be refused: a record that has one is no sample itself."""
+        return {name: f"list{i}" for i, name in enumerate(_LISTS) if name not in self.attributes}
 
     def _type_of(self, key: str) -> Any:
         return list[Scalar] | Scalar if key in self.arrays else Scalar
