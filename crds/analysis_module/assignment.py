@@ -24,8 +24,9 @@ _MOST_SLOTS = 4096
 class Assignment:
     """What one shard runs: the module's spec, the slots it owns, and since which epoch.
 
-    `owner` names the worker; of two Assignments the one with the larger `epoch` is the newer. Slots may be
-    given as any iterable of numbers.
+    `owner` names the worker; of two Assignments the one with the larger `epoch` is the newer. `arriving` are
+    slots that another worker will let go of for this one: it follows them, so that it can go on with them at
+    once. Slots may be given as any iterable of numbers.
     """
 
     module_spec: spec.ModuleSpec
@@ -34,11 +35,13 @@ class Assignment:
     slots: frozenset[int]
     shard: int = 0
     shards: int = 1
+    arriving: frozenset[int] = frozenset()
 
     version: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "slots", frozenset(self.slots))
+        object.__setattr__(self, "arriving", frozenset(self.arriving))
 
     @functools.cached_property
     def config_hash(self) -> str:
@@ -55,6 +58,7 @@ class Assignment:
             "shard": self.shard,
             "shards": self.shards,
             "slots": format_slots(self.slots),
+            **({"arriving": format_slots(self.arriving)} if self.arriving else {}),
             "spec": reading.write_spec(self.module_spec),
         }
         return json.dumps(document, sort_keys=True, indent=2)
@@ -134,6 +138,7 @@ class _Header:
     shard: int = spec.setting(0, change=spec.Change.NONE, minimum=0)
     shards: int = spec.setting(1, change=spec.Change.NONE, minimum=1)
     slots: str = spec.setting("", change=spec.Change.NONE, minimum=0, maximum=32_768)
+    arriving: str = spec.setting("", change=spec.Change.NONE, minimum=0, maximum=32_768)
 
 
 def _read(document: object) -> Assignment:
@@ -144,12 +149,15 @@ def _read(document: object) -> Assignment:
     _check_version(document, found)
     header: _Header = reading.read_part(_Header, document, "", found, besides=("spec",))
     module_spec: spec.ModuleSpec = reading.read_part(spec.ModuleSpec, document.get("spec"), "spec", found)
-    slots = _read_slots(header.slots, module_spec, found)
+    slots = _read_slots("slots", header.slots, module_spec, found)
+    arriving = _read_slots("arriving", header.arriving, module_spec, found)
     if found.sound("shard") and found.sound("shards") and header.shard >= header.shards:
         wrong = f"{header.shard} is not below shards, {header.shards}"
         found.add("shard", wrong, f"give 0 to {header.shards - 1}")
+    if both := slots & arriving:
+        found.add("arriving", f"{format_slots(both)[:100]} is in slots too", "leave it out of one of them")
     found.close()
-    return Assignment(module_spec, header.owner, header.epoch, slots, header.shard, header.shards)
+    return Assignment(module_spec, header.owner, header.epoch, slots, header.shard, header.shards, arriving)
 
 
 def _check_version(document: dict[str, Any], found: findings.Findings) -> None:
@@ -161,17 +169,19 @@ def _check_version(document: dict[str, Any], found: findings.Findings) -> None:
         found.close()
 
 
-def _read_slots(text: str, module_spec: spec.ModuleSpec, found: findings.Findings) -> frozenset[int]:
-    if not found.sound("slots"):
+def _read_slots(
+    name: str, text: str, module_spec: spec.ModuleSpec, found: findings.Findings
+) -> frozenset[int]:
+    if not found.sound(name):
         return frozenset()
     try:
         slots = parse_slots(text)
     except ValueError as error:
-        found.add("slots", str(error), "write slots as 0-31,40")
+        found.add(name, str(error), "write slots as 0-31,40")
         return frozenset()
     total = module_spec.partitioning.slots
     outside = [slot for slot in slots if slot >= total]
     if outside and found.sound("spec.partitioning.slots"):
         wrong = f"{format_slots(outside)[:100]} is beyond spec.partitioning.slots, {total}"
-        found.add("slots", wrong, f"give slots from 0 to {total - 1}")
+        found.add(name, wrong, f"give slots from 0 to {total - 1}")
     return slots

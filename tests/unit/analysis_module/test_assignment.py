@@ -1,5 +1,6 @@
 """An Assignment survives its document; a bad document is told in full."""
 
+import dataclasses
 import json
 from typing import Any
 
@@ -38,6 +39,17 @@ def test_equal_assignments_give_equal_text() -> None:
     turned = spec.ModuleSpec(module="load_prediction", callback=spec.Callback(parameters={"a": "站", "b": 1}))
     other = assignment.Assignment(turned, "worker-0", 7, frozenset({40, 2, 1, 0}), shard=1, shards=3)
     assert other.to_json() == GIVEN.to_json()
+
+
+def test_slots_that_arrive_are_written_as_ranges_and_only_if_there_are_any() -> None:
+    arriving = dataclasses.replace(GIVEN, arriving=[50, 51])
+    assert json.loads(arriving.to_json())["arriving"] == "50-51"
+    assert assignment.Assignment.from_json(arriving.to_json()) == arriving
+    assert "arriving" not in json.loads(GIVEN.to_json())
+
+
+def test_a_slot_that_is_owned_cannot_arrive_too() -> None:
+    assert _about(slots="0-3", arriving="3-4") == {"arriving": "3 is in slots too"}
 
 
 def test_slots_may_be_given_as_any_iterable() -> None:
@@ -99,8 +111,9 @@ def test_a_version_that_is_no_whole_number_is_told(version: object) -> None:
 
 
 def test_slots_beyond_the_partitioning_are_told() -> None:
-    told = _about(slots="60-66,70")
-    assert told == {"slots": "64-66,70 is beyond spec.partitioning.slots, 64"}
+    wrong = "64-66,70 is beyond spec.partitioning.slots, 64"
+    assert _about(slots="60-66,70") == {"slots": wrong}
+    assert _about(arriving="60-66,70") == {"arriving": wrong}
     fewer = {"module": "load_prediction", "partitioning": {"slots": 8}}
     assert list(_about(slots="8", spec=fewer)) == ["slots"]
 
@@ -108,6 +121,7 @@ def test_slots_beyond_the_partitioning_are_told() -> None:
 @pytest.mark.parametrize("slots", ["a", "3-1", "1,,2", "-1", "1-", "0-999999999", "٣"])
 def test_slots_of_another_form_are_told(slots: str) -> None:
     assert list(_about(slots=slots)) == ["slots"]
+    assert list(_about(arriving=slots)) == ["arriving"]
 
 
 def test_all_problems_of_a_document_are_told_at_once() -> None:
