@@ -222,7 +222,7 @@ class FileCheckpoints:
         kept: dict[int, dict[TopicPartition, int]],
         restored: list[tuple[str, int, int, TopicWindow]],
     ) -> None:
-        self._files.forget(self._files.slots() - engine.owned_slots)
+        self._files.forget(self._files.slots() - engine.owned_slots - engine.followed_slots)
         found = self._files.find(held, self._source)
         for slot, checkpoint in found.checkpoints.items():
             done, check = checkpoints.covered(checkpoint, held[slot].offsets), slot in found.distrusted

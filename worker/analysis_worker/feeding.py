@@ -96,13 +96,16 @@ class Feed:
         await self.source.start()
         try:
             await self._place(await self._found(), held, kept)
-            await self._flow.keeper.recall(self, first=self.discovery.shared_topics)
+            await self._recall()
             await self._assign()
         except BaseException:
             await self.source.close()
             raise
         self.connected = True
         self._look_at = time.monotonic() + (_MISSING_TOPIC_SECONDS if self.missing else _DISCOVERY_SECONDS)
+
+    async def _recall(self) -> None:
+        await self._flow.keeper.recall(self, first=self.discovery.shared_topics)
 
     async def close(self) -> None:
         """Disconnect for good: nothing is read or committed from here on."""

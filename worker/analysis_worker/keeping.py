@@ -206,18 +206,18 @@ class Keeper:
 
     # -- a start --------------------------------------------------------------------------------------
 
-    async def recall(self, feed: Placed, *, first: bool) -> None:
+    async def recall(self, feed: Placed, *, first: bool, writes: bool = True) -> None:
         """Bring the windows and device ids of a feed's slots back that its partitions no longer hold.
 
-        `first` says that it reads what every slot shares too. May be tried again after an error.
+        `first` says that it reads what every slot shares too; without `writes` another worker still writes
+        the copies of its slots. May be tried again after an error.
         """
-        transactional = feed.assembly.module_spec.delivery is spec.Delivery.EXACTLY_ONCE
-        copies = await last_records.load(feed.source, self._topic, transactional=transactional)
+        copies = await self._copies(feed)
         engine, slots = feed.reader.engine, feed.reader.slots
         if first:
             self._teach(feed, copies)
-        own = [copy for copy in copies if _slot_of(copy.owner, feed) in slots]
-        self._remember(slots, own, feed, first=first)
+        if writes:
+            self._remember(copies, feed, first=first)
         windows: dict[tuple[str | None, int], list[tuple[int, int, resting.Piece]]] = {}
         for copy in copies:
             source = feed.assembly.topics.get(copy.owner.topic)
@@ -236,16 +236,22 @@ class Keeper:
             pieces.sort(key=lambda each: each[:2])
             engine.restore(station_id, index, [piece for _, _, piece in pieces])
 
-    def _remember(
-        self, slots: set[int], copies: Sequence[last_records.Copy], feed: Placed, *, first: bool
-    ) -> None:
-        """What is kept of these slots, and write what should be and is not."""
-        engine = feed.reader.engine
+    async def remember(self, feed: Placed) -> None:
+        """Write the copies of a feed's slots from here on, whose windows are there already."""
+        self._remember(await self._copies(feed), feed, first=False)
+
+    async def _copies(self, feed: Placed) -> Sequence[last_records.Copy]:
+        transactional = feed.assembly.module_spec.delivery is spec.Delivery.EXACTLY_ONCE
+        return await last_records.load(feed.source, self._topic, transactional=transactional)
+
+    def _remember(self, copies: Sequence[last_records.Copy], feed: Placed, *, first: bool) -> None:
+        """What is kept of a feed's slots, and write what should be and is not."""
+        engine, slots = feed.reader.engine, feed.reader.slots
         self._slots |= slots
         self._rings = {
             owner: ring for owner, ring in self._rings.items() if _slot_of(owner, feed) not in slots
         }
-        for copy in copies:
+        for copy in (copy for copy in copies if _slot_of(copy.owner, feed) in slots):
             ring = self._rings.setdefault(copy.owner, _Ring())
             ring.number = copy.number
             ring.held[copy.n] = _Held(copy.place, copy.offset)

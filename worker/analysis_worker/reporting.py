@@ -100,8 +100,6 @@ class Report:
             state=worker.state,
             config=config,
             slots=tuple(sorted(assignment.slots)),
-            releasing_slots=worker.releasing_slots,
-            released_slots=worker.released_slots,
             credentials_at=worker.rotation.taken_at,
             credentials_refused=worker.rotation.refused,
             main_loop_alive=worker.state in ("starting", "restoring", "running"),
@@ -114,6 +112,9 @@ class Report:
         now = time.monotonic()
         return dataclasses.replace(
             base,
+            releasing_slots=worker.moves.releasing,
+            released_slots=worker.moves.released,
+            followed_slots=tuple(sorted(worker.moves.followers.up)),
             restoring_slots=tuple(sorted(slot for f in self._restoring() for slot in f.reader.slots)),
             consumer_connected=feed.connected,
             producer_connected=worker.box.connected,
@@ -137,7 +138,7 @@ class Report:
         )
 
     def _restoring(self) -> list[Any]:
-        feeds = [self._worker.feed, *self._worker.gains]
+        feeds = [self._worker.feed, *self._worker.moves.gains]
         return [feed for feed in feeds if feed.restoring]
 
     def _partitions(self) -> Iterator[statuses.PartitionStatus]:
@@ -188,6 +189,9 @@ class Report:
             return f"waiting for topics that do not exist: {', '.join(sorted(feed.missing))}"
         if feed.restoring:
             return f"restoring windows: {feed.restore_progress():.0%} of the records are back"
-        if self._worker.gains:
+        if self._worker.moves.gains:
             return "taking slots over"
+        if following := self._worker.moves.followers.slots - self._worker.moves.followers.up:
+            done = self._worker.moves.followers.progress()
+            return f"following {len(following)} slots that arrive: {done:.0%} of the records are back"
         return "every record is taken as it comes"

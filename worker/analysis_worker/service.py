@@ -18,6 +18,7 @@ from analysis_worker import (
     feeding,
     flow,
     lags,
+    moving,
     reaching,
     reporting,
     rotation,
@@ -33,6 +34,7 @@ from analysis_worker.settings import Settings
 log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
+_F = TypeVar("_F", bound=feeding.Feed)
 
 
 class Superseded(Exception):
@@ -65,21 +67,19 @@ class Worker:
         self.report = reporting.Report(self)
         self.state: reporting.State = "starting"
         self.started_at = time.time()
-        self.releasing_slots: tuple[int, ...] = ()
-        self.released_slots: tuple[int, ...] = ()
         self.refused: tuple[str, ...] = ()
         self.desired_hash = assignment.config_hash
         self.applied_at: float | None = None
         self._given_callback = callback
         self._after_output = after_output
         self._callback_loop = callback_loop
-        self._connector = connector
+        self.connector = connector
         self.delivery = delivery.delivery_of(
             assignment.module_spec.delivery,
             self.assembly.wiring,
             assignment.owner,
             connector,
-            self._reached,
+            self.reached,
             metrics,
         )
         self.rotation = rotation.Rotation(
@@ -94,8 +94,6 @@ class Worker:
         self._applying = asyncio.Lock()
         self.failure: BaseException | None = None
         self.stopped = asyncio.Event()
-        self.gains: list[feeding.Feed] = []
-        self._arrivals: dict[feeding.Feed, asyncio.Task[None]] = {}
 
     # -- start --------------------------------------------------------------------------------------
 
@@ -113,8 +111,8 @@ class Worker:
             self._output_refused,
             lambda: self.metrics.reconnected("producer"),
         )
-        await self._reached(self.box.start)
-        await self._reached(self._ensure_topics)
+        await self.reached(self.box.start)
+        await self.reached(self._ensure_topics)
         self.flow = flow.Flow(
             self.assembly,
             callback,
@@ -128,34 +126,45 @@ class Worker:
         self.committer = committing.Committer(self.engine, writer, owner=self.assignment.owner)
         self.committer.epoch = self.assignment.epoch
         self.flow.keeper.written = self.committer.written
+        self.moves = moving.Moves(self)
         self._spawn(self.pulse.beat())
         self._spawn(self.report.keep_current())
-        held = await self._take_slots(self.assignment.slots)
+        held = await self.take_slots(self.assignment.slots)
         kept = await self.checkpoints.restore(self.engine, held)
-        self.feed = self._make_feed(intake.Reader(self.engine, self.assignment.slots))
-        await self._reached(lambda: self.feed.begin(held, kept))
+        reader = intake.Reader(self.engine, self.assignment.slots)
+        self.feed = self.make_feed(feeding.Feed, reader, shared_topics=True)
+        await self.reached(lambda: self.feed.begin(held, kept))
         await self.committer.initial(self.feed)
         self._limit_station_series(self.assignment.module_spec)
         self.applied_at = time.time()
         self.state = "restoring"
         self._work(self.feed.run, self._run_once_live, self._commit_regularly, self._expire_regularly)
         self._work(self._rotate, self._checkpoint, self._end_if_replaced)
+        await self.moves.followers.follow(self.assignment.arriving)
         self.report.refresh()
         told = self.assignment
         log.info("module %s, owner %s: %s slots", told.module_spec.module, told.owner, len(told.slots))
 
-    def _make_feed(self, reader: intake.Reader, *, shared_topics: bool = True) -> feeding.Feed:
-        return feeding.Feed(
+    def make_feed(
+        self,
+        kind: type[_F],
+        reader: intake.Reader,
+        *,
+        shared_topics: bool = False,
+    ) -> _F:
+        """A feed that is not connected yet, of the topics that all slots share too if asked."""
+        return kind(
             reader,
             self.assembly,
             self.flow,
-            self._connector.source(),
+            self.connector.source(),
             metrics=self.metrics,
             shared_topics=shared_topics,
             most_per_poll=self.settings.most_per_poll,
         )
 
-    async def _reached(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
+    async def reached(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
+        """What an attempt gives once Kafka answers; raises KafkaUnreachable while starting."""
         return await reaching.reached(
             attempt,
             starting=lambda: self.state == "starting",
@@ -164,7 +173,7 @@ class Worker:
         )
 
     async def _ensure_topics(self) -> None:
-        wiring, topics = self.assembly.wiring, self._connector.topics()
+        wiring, topics = self.assembly.wiring, self.connector.topics()
         wanted: list[tuple[str, int, Mapping[str, str]]] = [
             (wiring.progress_topic, 1, progress_log.TOPIC_CONFIG),
             (wiring.dead_letter_topic, 1, {}),
@@ -178,7 +187,7 @@ class Worker:
         for topic, partitions, config in wanted:
             await topics.ensure(topic, partitions=partitions, config=config)
 
-    async def _take_slots(self, slots: Iterable[int]) -> Mapping[int, progress_log.SlotProgress]:
+    async def take_slots(self, slots: Iterable[int]) -> Mapping[int, progress_log.SlotProgress]:
         """Progress of slots, once whoever had them let go; a dead owner is waited for only so long."""
         claimant = self.delivery.claimant(self.assignment)
         held = await self.delivery.claims.take(slots, claimant, self.settings.takeover_after_seconds)
@@ -194,9 +203,13 @@ class Worker:
         self._tasks.append(task)
         return task
 
+    def spawn(self, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+        """Do this beside all else; if it fails, so does the worker."""
+        return self._spawn(self._guarded(work))
+
     def _work(self, *works: Callable[[], Awaitable[None]]) -> None:
         for work in works:
-            self._spawn(self._guarded(work))
+            self.spawn(work)
 
     async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
         """A task that ends by an error ends the worker: better restarted than half alive."""
@@ -214,7 +227,7 @@ class Worker:
     async def _commit_regularly(self) -> None:
         while True:
             await asyncio.sleep(self.settings.commit_interval_seconds)
-            await self.committer.commit([self.feed, *self.gains])
+            await self.committer.commit([self.feed, *self.moves.gains])
             self.metrics.committed()
 
     async def _run_once_live(self) -> None:
@@ -227,7 +240,8 @@ class Worker:
         while True:
             await asyncio.sleep(self.settings.expiry_interval_seconds)
             gone = self.engine.expire(
-                lags.stream_time_ms(self.feed.parts, self.feed.lags, int(time.time() * 1000))
+                lags.stream_time_ms(self.feed.parts, self.feed.lags, int(time.time() * 1000)),
+                sparing=self.moves.settling(),
             )
             self.flow.forget(gone)
 
@@ -239,7 +253,7 @@ class Worker:
             )
 
     async def _rotate(self) -> None:
-        await self.rotation.run(self.box, lambda: [self.feed, *self.gains])
+        await self.rotation.run(self.box, lambda: [self.feed, *self.moves.gains])
 
     async def _checkpoint(self) -> None:
         await self.checkpoints.run(self.engine, self.feed, self.committer.newest)
@@ -274,14 +288,9 @@ class Worker:
             await self._move(assignment)
 
     async def _move(self, assignment: assignments.Assignment) -> None:
-        lost = self.assignment.slots - assignment.slots
-        gained = assignment.slots - self.assignment.slots
-        self.assignment, self.releasing_slots = assignment, tuple(sorted(lost))
+        before, self.assignment = self.assignment, assignment
         self.committer.epoch = assignment.epoch
-        if lost:
-            await self._lose(lost)
-        if gained:
-            await self._gain(gained)
+        await self.moves.move(before, assignment)
         self.report.refresh()
 
     def refuse(self, error: Exception) -> None:
@@ -300,17 +309,17 @@ class Worker:
             callback = await lanes.in_thread(lambda: loading.load(module_spec.callback))
             calls = self.flow.lanes_for(assembly, callback)
             await self.flow.callbacks.set_up(calls)
-        if (
-            assembly.wiring != self.assembly.wiring
-            or assembly.engine_settings != self.assembly.engine_settings
-        ):
+        is_other = assembly.engine_settings != self.assembly.engine_settings
+        if is_other:
             self.engine.reconfigure(assembly.engine_settings)
         self.assembly = assembly
         self.flow.configure(assembly, calls)
-        for feed in (self.feed, *self.gains):
+        for feed in (self.feed, *self.moves.gains):
             feed.reassemble(assembly)
+        if is_other:
+            await self.moves.followers.anew()
         self._spawn(self.flow.callbacks.tear_former_down())
-        self._spawn(self._guarded(lambda: self._reached(self._ensure_topics)))
+        self.spawn(lambda: self.reached(self._ensure_topics))
         if module_spec.observability.log_level != before.observability.log_level:
             logs.set_level(module_spec.observability.log_level)
         self._limit_station_series(module_spec)
@@ -320,47 +329,6 @@ class Worker:
             per_station_series=module_spec.observability.per_station_series,
             max_station_series=module_spec.observability.max_station_series,
         )
-
-    async def _lose(self, slots: frozenset[int]) -> None:
-        """Let go of slots: take no more, finish what is under way, say how far, and only then forget."""
-        arriving = [task for gain, task in self._arrivals.items() if gain.reader.slots & slots]
-        if arriving:  # what is being taken over is let go of once it is
-            await asyncio.wait(arriving)
-        await self.feed.live.wait()  # records held while windows are restored are not lost sight of
-        self.committer.refresh_floors([self.feed])
-        left = self.feed.lose(slots)
-        self.flow.keeper.lose(slots)
-        gone = self.engine.disown(slots)
-        if not await self.committer.release(left, slots, self.settings.release_within_seconds):
-            log.error("slots %s are released with callbacks still under way", sorted(slots))
-            if self.delivery.ledger is not None:
-                self.delivery.ledger.give_way()  # another takes them over: not both may write what they ask
-        self.flow.forget(gone)
-        await self.checkpoints.forget(slots)
-        self.released_slots = tuple(sorted((set(self.released_slots) | slots) - self.assignment.slots))
-        self.releasing_slots = ()
-
-    async def _gain(self, slots: frozenset[int]) -> None:
-        """Take slots over: restore their windows beside what runs, then let the first feed carry on."""
-        held = await self._take_slots(slots)
-        self.released_slots = tuple(slot for slot in self.released_slots if slot not in slots)
-        reader = intake.Reader(self.engine, slots, keeps_unclaimed=False)
-        gain = self._make_feed(reader, shared_topics=False)
-        self.gains.append(gain)
-        self.engine.own(slots)
-        self.feed.expect(slots)
-        kept = await self.checkpoints.restore(self.engine, held, gained=True)
-        await self._reached(lambda: gain.begin(held, kept))
-        await self.committer.initial(gain)
-        self._arrivals[gain] = self._spawn(self._guarded(lambda: self._bring_up(gain)))
-
-    async def _bring_up(self, gain: feeding.Feed) -> None:
-        while gain.restoring or not self.feed.take_over(gain):
-            await gain.attempt()
-        self.gains.remove(gain)
-        del self._arrivals[gain]
-        await gain.close()
-        log.info("slots %s are taken over", sorted(gain.reader.slots))
 
     # -- stop ---------------------------------------------------------------------------------------
 
@@ -381,7 +349,8 @@ class Worker:
         if hasattr(self, "feed"):
             if not failed:
                 await self._last_commit(within * 0.2)
-            for feed in (self.feed, *self.gains):
+            await self.moves.followers.close()
+            for feed in (self.feed, *self.moves.gains):
                 await feed.close()
         await self.checkpoints.close()
         if hasattr(self, "box"):
@@ -395,5 +364,5 @@ class Worker:
     async def _last_commit(self, within_seconds: float) -> None:
         with contextlib.suppress(TimeoutError, ports.KafkaUnavailable):
             async with asyncio.timeout(within_seconds):
-                await self.committer.commit([self.feed, *self.gains])
+                await self.committer.commit([self.feed, *self.moves.gains])
                 await self.checkpoints.last(self.engine, self.feed, self.committer.newest)

@@ -107,3 +107,10 @@ def intake_of(
     # If a slot resumes before that, the topic was made anew: what comes there is in no window.
     part.progress.skip = {slot: offset for slot, offset in have.items() if position < offset <= resume[slot]}
     return part
+
+
+def go_on(part: intake.PartitionIntake, start: Start, held: Progress) -> None:
+    """Windows that were filled behind another owner go on as one's own, from where that one got to."""
+    resume = {slot: start.within(start.resume(held.get(slot))) for slot in part.progress.pending}
+    part.done = start.done(held, resume)
+    part.progress.position = min([part.progress.position, *resume.values()])

@@ -140,4 +140,4 @@ class Runner:
             await asyncio.sleep(_LOOK_SECONDS)
             if self._calls() - committed >= self._commit_size and not worker.feed.restoring:
                 committed = self._calls()
-                await worker.committer.commit([worker.feed, *worker.gains])
+                await worker.committer.commit([worker.feed, *worker.moves.gains])

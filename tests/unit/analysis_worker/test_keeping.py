@@ -419,7 +419,7 @@ async def moved(serving: Slow, a: service.Worker, b: service.Worker, slots: Iter
     epoch = max(a.assignment.epoch, b.assignment.epoch) + 1
     await a.apply(serving.told("a", a.assignment.slots - gone, epoch))
     await b.apply(serving.told("b", b.assignment.slots | gone, epoch))
-    await until(lambda: not b.gains, "the slots are taken over")
+    await until(lambda: not b.moves.gains, "the slots are taken over")
 
 
 @BOTH
@@ -471,7 +471,7 @@ async def test_what_nobody_kept_while_slot_0_had_no_owner_is_kept_by_the_next() 
         await serving.settled(b)
         assert [each["day"] for each in serving.kept().values()] == [1]
         await b.apply(serving.told("b", [0, *range(4, SLOTS)], 1))
-        await until(lambda: not b.gains, "the slot is taken over")
+        await until(lambda: not b.moves.gains, "the slot is taken over")
         await serving.settled(b)
         assert [each["day"] for each in serving.kept().values()] == [1, 2]
 

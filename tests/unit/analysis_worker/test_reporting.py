@@ -210,14 +210,14 @@ async def test_slots_being_taken_over_are_told() -> None:
         await serving.some_out(20 * len(stations_of(range(4))))
         gate = serving.cluster.hold("source.committed")
         gaining = asyncio.create_task(worker.apply(serving.told("a", range(8), 1)))
-        await until(lambda: worker.gains, "the gain has begun")
+        await until(lambda: worker.moves.gains, "the gain has begun")
         worker.report.refresh()
         status = worker.report.status()
         assert status.restoring_slots == (4, 5, 6, 7)
         assert status.explain == "taking slots over"
         gate.set()
         await gaining
-        await until(lambda: not worker.gains, "it is done")
+        await until(lambda: not worker.moves.gains, "it is done")
         await serving.all_out()
         worker.report.refresh()
         assert worker.report.status().restoring_slots == ()

@@ -162,7 +162,7 @@ async def test_secrets_that_change_in_the_middle_of_a_hand_over_reach_both_worke
         await a.apply(serving.told("a", {0, 1}, 1))
         gate = made.kafka.hold("source.committed")
         gaining = asyncio.create_task(b.apply(serving.told("b", range(2, 8), 1)))
-        await until(lambda: b.gains, "the gain has begun")
+        await until(lambda: b.moves.gains, "the gain has begun")
         before = made.change(NEW)
         await until(lambda: NEW in made.kafka.in_use(), "the new password is proven")
         gate.set()
@@ -170,7 +170,7 @@ async def test_secrets_that_change_in_the_middle_of_a_hand_over_reach_both_worke
         made.kafka.passwords = {NEW}
         made.kafka.cut_others()
         await gaining
-        await until(lambda: not b.gains, "the slots are taken over")
+        await until(lambda: not b.moves.gains, "the slots are taken over")
         await stream
         await serving.all_out()
         assert set(made.kafka.in_use()) == {NEW}
@@ -189,7 +189,7 @@ async def test_a_worker_that_waits_for_slots_finds_them_by_the_new_password(made
         made.kafka.cut_others()
         await a.apply(serving.told("a", {0, 1}, 1))
         await gaining
-        await until(lambda: not b.gains, "the slots are taken over")
+        await until(lambda: not b.moves.gains, "the slots are taken over")
         serving.send(ALL, 20)
         await serving.all_out()
         assert set(made.kafka.in_use()) == {NEW}

@@ -243,7 +243,7 @@ async def test_slots_that_change_hands_in_order_are_answered_once_and_nobody_end
             )
             serving.send(ALL, 10)
             await gaining
-            await until(lambda: not a.gains and not b.gains, "slots are taken over")
+            await until(lambda: not a.moves.gains and not b.moves.gains, "slots are taken over")
         await serving.all_out()
         assert (a.failure, b.failure) == (None, None)
     serving.assert_each_once()

@@ -1,62 +1,17 @@
 """Slots that move between two workers in mid-stream: no record lost, none doubled, every window whole."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import pytest
 
 from analysis_module import names
-from analysis_worker import feeding, service
+from analysis_worker import feeding
 from analysis_worker.engine.records import TopicPartition
 from tests.fakes.kafka import FakeKafka
 from tests.unit.analysis_worker.in_memory import INPUT, SPEC, until
+from tests.unit.analysis_worker.pairs import ALL, FIRST, MOVED, SECOND, a_pair
 from tests.unit.analysis_worker.serving import QUICK, SLOTS, Serving, sending, stations_of
-
-FIRST, SECOND = frozenset(range(4)), frozenset(range(4, 8))
-MOVED = frozenset({2, 3})
-ALL = stations_of(range(SLOTS))
-
-
-class Pair:
-    """Two workers of one module, and slots that go from one to the other."""
-
-    def __init__(self, serving: Serving, a: service.Worker, b: service.Worker) -> None:
-        self.serving = serving
-        self.workers = {"a": a, "b": b}
-        self.epoch = 0
-
-    async def tell(self, **slots: Iterable[int]) -> None:
-        """New slots for workers, in this order, all of one epoch."""
-        self.epoch += 1
-        for owner, owned in slots.items():
-            told = self.serving.told(owner, owned, self.epoch)
-            await self.workers[owner].apply(told)
-
-    async def move(self, slots: frozenset[int], *, wait: bool = True) -> None:
-        """From a to b."""
-        a, b = (self.workers[name].assignment.slots for name in "ab")
-        await self.tell(a=a - slots, b=b | slots)
-        if wait:
-            await self.settled()
-
-    async def settled(self) -> None:
-        """Wait until nothing is being taken over."""
-        await until(lambda: not any(worker.gains for worker in self.workers.values()), "slots are taken over")
-
-    def stations(self, name: str) -> set[str]:
-        """The stations that a worker has."""
-        return {s.id for s in self.workers[name].engine.stations.values() if s.owned}
-
-
-@contextlib.asynccontextmanager
-async def a_pair(serving: Serving, **options: Any) -> AsyncIterator[Pair]:
-    async with (
-        serving.running(serving.told("a", FIRST), **options) as a,
-        serving.running(serving.told("b", SECOND), **options) as b,
-    ):
-        yield Pair(serving, a, b)
 
 
 @pytest.mark.parametrize("partitions", [1, 3])
@@ -309,7 +264,7 @@ async def test_partitions_that_appear_while_slots_are_taken_over_are_read_once_a
         await pair.tell(a=FIRST - MOVED)
         gate = serving.cluster.hold("source.committed")
         gaining = asyncio.create_task(pair.tell(b=SECOND | MOVED))
-        await until(lambda: pair.workers["b"].gains, "the gain has begun")
+        await until(lambda: pair.workers["b"].moves.gains, "the gain has begun")
         serving.cluster.add_partitions(INPUT, 3)
         for partition in (1, 2):
             for station in ALL:
@@ -351,7 +306,7 @@ async def test_retention_that_takes_the_gainers_offsets_ends_no_worker() -> None
         await pair.tell(a=FIRST - MOVED)
         held = serving.cluster.hold("source.committed")
         gaining = asyncio.create_task(pair.tell(b=SECOND | MOVED))
-        await until(lambda: pair.workers["b"].gains, "the gain has begun")
+        await until(lambda: pair.workers["b"].moves.gains, "the gain has begun")
         serving.send(ALL, 5)
         serving.cluster.trim(INPUT, 0, 50 * len(ALL))
         held.set()

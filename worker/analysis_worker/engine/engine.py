@@ -5,7 +5,7 @@ It holds no Kafka position: `intake` brings records to it. Time is an argument, 
 
 import dataclasses
 import fnmatch
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from analysis_module import slots as slot_math
 from analysis_module import spec, wiring
@@ -41,6 +41,7 @@ class Engine:
         self.memory = memory
         self.layout = layouts.layout_of(settings.wiring)
         self.owned_slots = set(owned_slots)
+        self.followed_slots: set[int] = set()  # another worker's, whose windows are kept up
         self.stations: dict[str, Station] = {}
         self.devices: dict[str, dict[str, str]] = {}  # via topic -> device id -> station id
         self.expired = 0
@@ -74,22 +75,24 @@ class Engine:
         return not any(fnmatch.fnmatchcase(station_id, glob) for glob in chosen.exclude)
 
     def station(self, station_id: str, now_ms: int, *, unclaimed: bool = False) -> Station | None:
-        """The station of this id, made if it is new; None if another shard's or not admitted.
+        """The station of this id, made if it is new; None if not admitted, or another's and not followed.
 
         An `unclaimed` device is kept by every shard, until a `via` topic says whose it is; only the owner
         of its slot runs callbacks for it, and only if the module runs for a station of that id.
         """
         found = self.stations.get(station_id)
         if found is not None:
-            return found if found.owned or unclaimed else None
+            return found if found.owned or found.followed or unclaimed else None
         slot = self.slot_of(station_id)
         owned = self._owns(station_id, slot)
-        if not (owned or unclaimed):
+        followed = slot in self.followed_slots and not unclaimed and self.admits(station_id)
+        if not (owned or unclaimed or followed):
             return None
         inputs = len(self.layout.inputs)
         station = Station(
             station_id, slot, inputs=inputs, dependencies=len(self.layout.dependencies), owned=owned
         )
+        station.followed = followed
         for index, window in self._global_windows.items():
             station.heads[index] = window.head
         self.resting.wake(station)
@@ -213,22 +216,44 @@ class Engine:
         self.stations.pop(station.id, None)
         self.version += 1
 
-    def expire(self, now_ms: int) -> list[Station]:
-        """Drop the stations that no topic brought anything for longer than the module's expiry."""
-        oldest = now_ms - self.settings.expire_after_ms
+    def expire(self, now_ms: int, *, sparing: Collection[int] = ()) -> list[Station]:
+        """Drop the stations that no topic brought anything for longer than the module's expiry.
+
+        Not those of followed slots and of `sparing`: their records may be old because they are replayed.
+        """
+        oldest, spared = now_ms - self.settings.expire_after_ms, self.followed_slots.union(sparing)
         gone = [
-            s for s in self.stations.values() if s.last_seen < oldest and not s.in_flight and not s.waiting
+            s
+            for s in self.stations.values()
+            if s.last_seen < oldest and not s.in_flight and not s.waiting and s.slot not in spared
         ]
         for station in gone:
             self.forget(station)
         self.expired += len(gone)
         return gone
 
+    def follow(self, slots: Iterable[int]) -> None:
+        """Keep windows for the stations of these slots too, which are another worker's."""
+        self.followed_slots.update(slots)
+        self.version += 1
+
+    def unfollow(self, slots: Iterable[int]) -> None:
+        """These slots stay another worker's: the windows kept of their stations go."""
+        gone = self.followed_slots.intersection(slots)
+        self.followed_slots -= gone
+        for station in list(self.stations.values()):
+            if station.followed and station.slot in gone:
+                del self.stations[station.id]
+        self.resting.disown(gone)
+        self.version += 1
+
     def own(self, slots: Iterable[int]) -> None:
         """Slots become this worker's; devices kept unclaimed count as its own if they lie in them."""
         self.owned_slots.update(slots)
+        self.followed_slots.difference_update(self.owned_slots)
         for station in self.stations.values():
             station.owned = self._owns(station.id, station.slot)
+            station.followed = station.followed and not station.owned
         self.version += 1
 
     def disown(self, slots: Iterable[int]) -> list[Station]:
@@ -255,7 +280,7 @@ class Engine:
                 self._global_windows[target] = window
                 self._fit(window, target)
         for station in list(self.stations.values()):
-            if station.owned and not self.admits(station.id):
+            if (station.owned or station.followed) and not self.admits(station.id):
                 del self.stations[station.id]
                 continue
             station.owned = self._owns(station.id, station.slot)

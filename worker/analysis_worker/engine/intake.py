@@ -272,7 +272,7 @@ class Reader:
         seen = now_ms if part.caught_up else min(record.timestamp, now_ms)
         if seen - station.last_seen > engine.settings.expire_after_ms and not station.in_flight:
             engine.forget(station)
-            renewed = engine.station(station.id, seen, unclaimed=not station.owned)
+            renewed = engine.station(station.id, seen, unclaimed=station.unclaimed)
             if renewed is None:
                 return
             station = renewed
@@ -384,6 +384,8 @@ class Reader:
         station_id = claimant or raw_id
         unclaimed = source.via is not None and arrival.device and claimant is None
         slot = engine.slot_of(station_id)
+        if unclaimed and slot in self.slots and slot in engine.followed_slots:
+            return None  # the first reader keeps it
         if slot not in self.slots and (
             slot in engine.owned_slots or not (unclaimed and self.keeps_unclaimed)
         ):

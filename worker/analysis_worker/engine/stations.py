@@ -14,10 +14,12 @@ from analysis_worker.engine.windows import Origins, TopicWindow
 class Station:
     """Windows per input, heads per input and dependency, and the triggers that wait for a callback.
 
-    `last_seen` is in ms since the epoch: the last time that any topic brought something.
+    `last_seen` is in ms since the epoch: the last time that any topic brought something. One that is
+    `followed` is another worker's for now.
     """
 
     __slots__ = (
+        "followed",
         "heads",
         "id",
         "in_flight",
@@ -34,6 +36,7 @@ class Station:
         self.id = station_id
         self.slot = slot
         self.owned = owned
+        self.followed = False
         self.windows: list[TopicWindow | None] = [None] * inputs
         self.heads: list[Any] = [None] * (inputs + dependencies)
         self.output_origins: dict[str, Origins] = {}  # by the dependency's topic
@@ -41,6 +44,11 @@ class Station:
         self.in_flight = False
         self.waiting: collections.deque[Trigger] = collections.deque()
         self.next_due = 0
+
+    @property
+    def unclaimed(self) -> bool:
+        """Whether it is a device that no `via` topic has named yet, kept in case that it does."""
+        return not (self.owned or self.followed)
 
     def __repr__(self) -> str:
         return f"Station({self.id!r}, slot={self.slot})"

@@ -169,7 +169,9 @@ SNAPSHOT_AGE = _gauge(
     "Time since the newest whole snapshot of the windows; no sample before the first.",
     unit="seconds",
 )
-SLOTS = _gauge("slots", "Slots that are owned, being restored, and let go.", "state")
+SLOTS = _gauge(
+    "slots", "Slots that are owned, followed before they arrive, being restored, and let go.", "state"
+)
 CONFIG_INFO = _info("config_info", "The configuration that runs.", "hash", "epoch")
 CONFIG_LAGGING = _gauge("config_lagging", "1 while the configuration asked for is not the one that runs.")
 CONFIG_REFUSED = _counter("config_refused_total", "Configurations refused as wrong.")

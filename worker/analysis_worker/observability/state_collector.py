@@ -79,6 +79,7 @@ def _states(status: WorkerStatus, now: float) -> Values:
 def _slots(status: WorkerStatus, now: float) -> Values:
     return {
         ("owned",): len(status.slots),
+        ("followed",): len(status.followed_slots),
         ("restoring",): len(status.restoring_slots),
         ("released",): len(status.released_slots),
     }

@@ -78,6 +78,7 @@ class ConfigStatus:
 class WorkerStatus:
     """The whole worker, as it was at `taken_at`; from then on the ages in it grow.
 
+    `followed_slots` are another's and will arrive; their windows are up with that owner.
     `releasing_slots` are no longer owned, but callbacks or outputs of theirs are still under way. `held` are
     records kept back while windows are restored, `restore_progress` is 0 to 1, `misaligned_topics` are
     Aligned ones read as Filtered for the number of their partitions, `explain` is one sentence for people on
@@ -94,6 +95,7 @@ class WorkerStatus:
     state: State
     config: ConfigStatus
     slots: tuple[int, ...] = ()
+    followed_slots: tuple[int, ...] = ()
     releasing_slots: tuple[int, ...] = ()
     released_slots: tuple[int, ...] = ()
     restoring_slots: tuple[int, ...] = ()

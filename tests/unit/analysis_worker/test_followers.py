@@ -1,0 +1,291 @@
+"""Slots followed before they arrive: their windows are there at once; till then their owner does all else."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from analysis_module import names, spec
+from analysis_worker import followers, service
+from analysis_worker.engine import views
+from tests.fakes.kafka import FakeKafka
+from tests.unit.analysis_worker.in_memory import INPUT, SPEC, until
+from tests.unit.analysis_worker.pairs import ALL, FIRST, MOVED, SECOND, a_pair
+from tests.unit.analysis_worker.serving import SLOTS, Serving, sending, stations_of
+
+DELIVERIES = pytest.mark.parametrize("delivery", ["AtLeastOnce", "ExactlyOnce"])
+
+
+def windows(worker: service.Worker) -> dict[str, list[Any]]:
+    """The newest powers of each station that a worker has windows of."""
+    return {
+        station.id: views.Window(station.heads[0], 1, 3, spec.Padding.ZERO).tolist()
+        for station in worker.engine.stations.values()
+        if station.slot in MOVED
+    }
+
+
+async def test_a_follower_has_the_windows_while_another_owner_goes_on_and_does_nothing_else() -> None:
+    serving = Serving(partitions=2)
+    async with a_pair(serving) as pair:
+        serving.send(ALL, 10)
+        await pair.arriving(b=MOVED)
+        await serving.all_out()
+        await pair.followed("b", MOVED)
+        serving.send(ALL, 5)
+        await serving.all_out()
+        a, b = pair.workers["a"], pair.workers["b"]
+        await until(lambda: windows(b) == windows(a) != {}, "the windows are equal")
+        assert pair.stations("b") == set(stations_of(SECOND))
+        assert not b.moves.gains
+        assert b.report.status().state == "running"
+    serving.assert_exact()
+    owners = {slot: progress.owner for slot, progress in (await serving.progress()).items()}
+    assert owners == {slot: "a" if slot in FIRST else "b" for slot in range(SLOTS)}
+
+
+@DELIVERIES
+@pytest.mark.parametrize("partitions", [1, 3])
+async def test_followed_slots_that_move_in_mid_stream_lose_and_double_nothing(
+    partitions: int, delivery: str
+) -> None:
+    serving = Serving(partitions=partitions, delivery=delivery)
+    async with a_pair(serving) as pair:
+        stream = asyncio.create_task(sending(serving, ALL, 150))
+        await serving.some_out(300)
+        await pair.arriving(b=MOVED)
+        await pair.followed("b", MOVED)
+        await pair.move(MOVED)
+        await pair.arriving(a=MOVED)
+        await pair.followed("a", MOVED)
+        await pair.tell(b=SECOND, a=FIRST)
+        await pair.settled()
+        await stream
+        await serving.all_out()
+        assert pair.stations("a") == set(stations_of(FIRST))
+    serving.assert_exact()
+
+
+async def test_what_a_gainer_reads_again_of_a_followed_slot_is_only_what_came_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    serving = Serving()
+    async with a_pair(serving) as pair:
+        serving.send(ALL, 300)
+        await serving.all_out()
+        await pair.arriving(b=MOVED)
+        await pair.followed("b", MOVED)
+        read: list[int] = []
+        monkeypatch.setattr(pair.workers["b"].metrics, "consumed", lambda topic, count: read.append(count))
+        await pair.move(MOVED)
+        assert read == []
+        serving.send(ALL)
+        await serving.all_out()
+    serving.assert_exact()
+
+
+async def test_slots_of_two_losers_arrive_one_after_the_other() -> None:
+    """One follower has them all; each goes on from where its own owner got to."""
+    serving = Serving(partitions=2)
+    async with (
+        a_pair(serving) as pair,
+        serving.running(serving.told("c", ())) as c,
+    ):
+        pair.workers["c"] = c
+        stream = asyncio.create_task(sending(serving, ALL, 150))
+        await serving.some_out(200)
+        await pair.arriving(c={0, 1, 6, 7})
+        await pair.followed("c", {0, 1, 6, 7})
+        await pair.tell(a=FIRST - {0, 1}, c={0, 1})
+        await pair.settled()
+        await pair.tell(b=SECOND - {6}, c={0, 1, 6})
+        await pair.tell(b=SECOND - {6, 7}, c={0, 1, 6, 7})
+        await pair.settled()
+        await stream
+        await serving.all_out()
+        assert pair.stations("c") == set(stations_of({0, 1, 6, 7}))
+        assert c.moves.followers.slots == set()
+    serving.assert_exact()
+
+
+async def test_slots_that_will_not_arrive_after_all_leave_nothing_behind() -> None:
+    serving = Serving()
+    async with a_pair(serving) as pair:
+        serving.send(ALL, 10)
+        await serving.all_out()
+        await pair.arriving(b=MOVED)
+        await pair.followed("b", MOVED)
+        await pair.arriving(b={2})
+        await pair.followed("b", {2})
+        assert set(windows(pair.workers["b"])) == set(stations_of({2}))
+        await pair.arriving(b=())
+        assert windows(pair.workers["b"]) == {}
+        sources = [source for source in serving.cluster.sources if source.started]
+        await pair.arriving(b={2})
+        await pair.followed("b", {2})
+        await pair.arriving(b=())
+        assert [source for source in serving.cluster.sources if source.started] == sources
+        await pair.move(MOVED)
+        serving.send(ALL)
+        await serving.all_out()
+    serving.assert_exact()
+
+
+async def test_a_slot_that_arrives_before_it_could_be_followed_is_restored_as_ever() -> None:
+    serving = Serving()
+    async with a_pair(serving) as pair:
+        serving.send(ALL, 20)
+        await serving.all_out()
+        held = serving.cluster.hold("source.committed")
+        await pair.arriving(b=MOVED)
+        moving = asyncio.create_task(pair.move(MOVED))
+        await until(lambda: pair.workers["b"].moves.gains, "the gain has begun")
+        held.set()
+        await moving
+        serving.send(ALL, 5)
+        await serving.all_out()
+    serving.assert_exact()
+
+
+async def test_a_slot_whose_owner_is_killed_while_it_is_followed_goes_on_from_what_was_done() -> None:
+    serving = Serving(partitions=2)
+    async with a_pair(serving) as pair:
+        serving.send(ALL, 50)
+        await serving.all_out()
+        await pair.arriving(b=MOVED)
+        await pair.followed("b", MOVED)
+        for task in pair.workers["a"]._tasks:
+            task.cancel()  # as kill -9 would: it says nothing of letting go
+        serving.send(ALL, 5)
+        await pair.tell(b=SECOND | MOVED)
+        await pair.settled()
+        stations = stations_of(MOVED)
+        await until(lambda: all(serving.powers(s)[-1:] == [55] for s in stations), "all its records")
+        newest = {station: window for station, window in serving.outputs if station in stations}
+        assert set(map(tuple, newest.values())) == {(53, 54, 55)}
+
+
+async def test_dead_letters_are_their_owners_to_write() -> None:
+    serving = Serving(partitions=4)
+    async with a_pair(serving) as pair:
+        await pair.arriving(b=MOVED)
+        for number in range(200):
+            serving.cluster.produce(INPUT, b"broken", partition=number % 4)
+            if number == 100:
+                await pair.followed("b", MOVED)
+                await pair.move(MOVED)
+        letters = names.dead_letter_topic("module")
+        await until(lambda: len(serving.cluster.records(letters)) >= 200, "all dead letters")
+        serving.send(ALL)
+        await serving.all_out()
+    assert len(serving.cluster.records(letters)) == 200
+
+
+async def test_stations_of_followed_slots_do_not_expire_while_old_records_are_read() -> None:
+    serving = Serving(expireAfterSeconds=5)
+    for station in ALL:
+        value = {"stationId": station, "power": 1}
+        serving.cluster.produce(INPUT, value, key=station.encode(), timestamp=1_000)
+        serving.sent[station] += 1
+    async with a_pair(serving) as pair:
+        await serving.all_out()
+        await pair.arriving(b=MOVED)
+        await pair.followed("b", MOVED)
+        b = pair.workers["b"]
+        b.engine.expire(2_000_000_000_000)
+        assert set(windows(b)) == set(stations_of(MOVED))
+
+
+async def test_a_hot_change_of_windows_begins_following_anew() -> None:
+    serving = Serving()
+    async with a_pair(serving) as pair:
+        serving.send(ALL, 20)
+        await serving.all_out()
+        await pair.arriving(b=MOVED)
+        await pair.followed("b", MOVED)
+        serving.spec["inputs"] = [{**SPEC["inputs"][0], "windowSize": 5}]
+        told = pair.workers["b"].assignment
+        await pair.workers["a"].apply(serving.told("a", FIRST, 1))
+        await pair.workers["b"].apply(
+            type(told)(serving.told("b").module_spec, "b", 1, SECOND, arriving=MOVED)
+        )
+        await pair.followed("b", MOVED)
+        await pair.move(MOVED)
+        serving.send(ALL)
+        await serving.all_out()
+    newest = [window for _, window in serving.outputs if window[-1] == 21]
+    assert len(newest) == len(ALL)
+    assert all(len(window) == 5 and window[-4:] == [18, 19, 20, 21] for window in newest)
+
+
+async def test_a_worker_that_starts_follows_what_its_first_assignment_says() -> None:
+    serving = Serving()
+    async with serving.running(serving.told("a", FIRST)):
+        serving.send(stations_of(FIRST), 10)
+        await serving.all_out()
+        told = serving.told("b", SECOND)
+        arriving = type(told)(told.module_spec, "b", 0, SECOND, arriving=MOVED)
+        async with serving.running(arriving) as b:
+            await until(lambda: b.report.status().followed_slots == tuple(MOVED), "they are followed")
+            assert set(windows(b)) == set(stations_of(MOVED))
+
+
+async def test_an_outage_only_delays_following(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(followers, "_PAUSE_SECONDS", 0.01)
+    serving = Serving()
+    async with a_pair(serving) as pair:
+        serving.send(ALL, 20)
+        await serving.all_out()
+        serving.cluster.fail_next(20, "source.poll")
+        await pair.arriving(b=MOVED)
+        await pair.followed("b", MOVED)
+        serving.cluster.disconnect()
+        serving.send(ALL, 5)
+        polls = serving.cluster.calls["source.poll"]
+        await until(lambda: serving.cluster.calls["source.poll"] > polls + 10, "it is tried again")
+        serving.cluster.reconnect()
+        await serving.all_out()
+        await until(lambda: windows(pair.workers["b"]) == windows(pair.workers["a"]), "it is up again")
+        await pair.move(MOVED)
+        serving.send(ALL, 5)
+        await serving.all_out()
+    serving.assert_exact()
+
+
+async def test_retention_that_takes_what_is_to_be_read_makes_it_begin_anew() -> None:
+    serving = Serving()
+    async with a_pair(serving) as pair:
+        serving.send(ALL, 50)
+        await serving.all_out()
+        held = serving.cluster.hold("source.committed")
+        await pair.arriving(b=MOVED)
+        await until(lambda: serving.cluster.calls["source.committed"] > 2, "it looks where to begin")
+        serving.send(ALL, 5)
+        serving.cluster.trim(INPUT, 0, 50 * len(ALL))
+        held.set()
+        await pair.followed("b", MOVED)
+        await pair.move(MOVED)
+        serving.send(ALL)
+        await serving.all_out()
+        assert pair.workers["b"].failure is None
+    assert all(serving.powers(station) == list(range(1, 57)) for station in ALL)
+
+
+async def test_aligned_slots_are_followed_in_their_partitions() -> None:
+    cluster = FakeKafka()
+    cluster.create_topic(INPUT, partitions=SLOTS)
+    serving = Serving(cluster, partitioning={"slots": SLOTS, "routing": "Aligned"})
+    async with a_pair(serving) as pair:
+        stream = asyncio.create_task(sending(serving, ALL, 100))
+        await serving.some_out(200)
+        await pair.arriving(b=MOVED)
+        await pair.followed("b", MOVED)
+        await pair.tell(a=FIRST - {2}, b=SECOND | {2})
+        await pair.settled()
+        await pair.tell(a=FIRST - MOVED, b=SECOND | MOVED)
+        await pair.settled()
+        await stream
+        await serving.all_out()
+        read = {place.partition for place in pair.workers["b"].feed.parts if place.topic == INPUT}
+        assert read == SECOND | MOVED
+    serving.assert_exact()
