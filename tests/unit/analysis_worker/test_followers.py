@@ -1,6 +1,7 @@
 """Slots followed before they arrive: their windows are there at once; till then their owner does all else."""
 
 import asyncio
+import dataclasses
 from typing import Any
 
 import pytest
@@ -196,26 +197,79 @@ async def test_stations_of_followed_slots_do_not_expire_while_old_records_are_re
         assert set(windows(b)) == set(stations_of(MOVED))
 
 
-async def test_a_hot_change_of_windows_begins_following_anew() -> None:
+async def test_a_topic_that_a_hot_change_adds_is_followed_too() -> None:
+    source = """
+def callback(station_id, module_input):
+    return list(module_input["power_window"]) + list(module_input.get("heat_window", []))
+"""
+    serving = Serving(callback={"source": source})
+    serving.cluster.create_topic("HEAT")
+    async with a_pair(serving) as pair:
+        serving.send(ALL, 20)
+        await serving.all_out()
+        await pair.arriving(b=MOVED)
+        await pair.followed("b", MOVED)
+        heat = {"topic": "HEAT", "fields": ["stationId", "heat"], "windowSize": 2, "trigger": False}
+        serving.spec["inputs"] = [*SPEC["inputs"], heat]
+        await pair.tell(a=FIRST, b=SECOND)
+        for degrees in (7, 8):
+            for station in ALL:
+                serving.cluster.produce("HEAT", {"stationId": station, "heat": degrees})
+        await pair.arriving(b=MOVED)
+        await pair.followed("b", MOVED)
+        await pair.move(MOVED)
+        serving.send(ALL)
+        await serving.all_out()
+        await until(
+            lambda: {s.heads[1][1] for s in pair.workers["b"].engine.stations.values()} == {2}, "heat"
+        )
+        serving.send(ALL)
+        await serving.all_out()
+    newest = [window for _, window in serving.outputs if window[2] == 22]
+    assert newest == [[20, 21, 22, 7, 8]] * len(ALL)
+
+
+async def test_a_hot_change_while_slots_are_followed_begins_that_anew() -> None:
     serving = Serving()
     async with a_pair(serving) as pair:
         serving.send(ALL, 20)
         await serving.all_out()
         await pair.arriving(b=MOVED)
         await pair.followed("b", MOVED)
-        serving.spec["inputs"] = [{**SPEC["inputs"][0], "windowSize": 5}]
-        told = pair.workers["b"].assignment
-        await pair.workers["a"].apply(serving.told("a", FIRST, 1))
-        await pair.workers["b"].apply(
-            type(told)(serving.told("b").module_spec, "b", 1, SECOND, arriving=MOVED)
-        )
-        await pair.followed("b", MOVED)
-        await pair.move(MOVED)
-        serving.send(ALL)
+        serving.spec["inputs"] = [{**SPEC["inputs"][0], "fields": ["stationId", "power", "soc"]}]
+        changed = serving.told("b", SECOND).module_spec
+        await pair.workers["b"].apply(dataclasses.replace(pair.workers["b"].assignment, module_spec=changed))
+        for station in stations_of(MOVED):
+            serving.cluster.produce(INPUT, {"stationId": station, "power": 21, "soc": 99})
+            serving.sent[station] += 1
         await serving.all_out()
-    newest = [window for _, window in serving.outputs if window[-1] == 21]
-    assert len(newest) == len(ALL)
-    assert all(len(window) == 5 and window[-4:] == [18, 19, 20, 21] for window in newest)
+        b = pair.workers["b"]
+        await until(lambda: {w[-1] for w in windows(b).values()} == {21}, "it is read")
+        heads = [b.engine.stations[station].heads[0] for station in stations_of(MOVED)]
+        socs = [
+            views.Window(newest[s].heads[0], 2, 1, spec.Padding.ZERO).tolist() for s in stations_of(MOVED)
+        ]
+        assert socs == [[99]] * len(socs)
+
+
+async def test_what_owners_wrote_when_slots_were_last_followed_is_no_measure() -> None:
+    serving = Serving()
+    async with a_pair(serving) as pair:
+        serving.send(ALL, 10)
+        await serving.all_out()
+        await pair.arriving(b=MOVED)
+        await pair.followed("b", MOVED)
+        await pair.arriving(b=())
+        serving.send(ALL, 10)
+        await serving.all_out()
+        held = serving.cluster.hold("source.partitions")
+        await pair.arriving(b=MOVED)
+        begun = serving.cluster.calls["source.partitions"]
+        await until(lambda: serving.cluster.calls["source.partitions"] > begun, "it is looked for")
+        assert pair.workers["b"].moves.followers._parts.tail.newest == {}
+        held.set()
+        await pair.followed("b", MOVED)
+        await until(lambda: windows(pair.workers["b"]) == windows(pair.workers["a"]), "it is up")
 
 
 async def test_a_worker_that_starts_follows_what_its_first_assignment_says() -> None:

@@ -446,6 +446,31 @@ async def test_a_slot_that_moves_takes_its_slow_windows_along(delivery: str) -> 
     assert sorted(v["price"] for key, v in serving.kept().items() if "PRICE" in key) == [2, 3, 4, 5]
 
 
+@BOTH
+async def test_a_slot_that_was_followed_takes_its_slow_windows_along_and_is_kept_on(delivery: str) -> None:
+    serving = Slow(delivery=delivery)
+    (station,) = stations_of([3], each=1)
+    async with (
+        serving.live(serving.told("a", range(4))) as a,
+        serving.live(serving.told("b", range(4, SLOTS))) as b,
+    ):
+        serving.price(station, 1, 2, 3, 4)
+        await serving.seen(station)
+        await serving.settled(a)
+        serving.trim()
+        await b.apply(dataclasses.replace(b.assignment, arriving=frozenset({3})))
+        await until(lambda: b.report.status().followed_slots == (3,), "the slot is followed")
+        serving.price(station, 5)
+        await serving.settled(a)
+        assert b.flow.keeper._slots == set(range(4, SLOTS))
+        await moved(serving, a, b, [3])
+        assert (await serving.seen(station))["price"] == [3, 4, 5]
+        serving.price(station, 6)
+        await serving.settled(b)
+        assert (await serving.seen(station))["price"] == [4, 5, 6]
+    assert sorted(v["price"] for key, v in serving.kept().items() if "PRICE" in key) == [3, 4, 5, 6]
+
+
 async def test_whoever_takes_slot_0_over_keeps_what_is_for_all_from_there_on() -> None:
     serving = Slow()
     async with (
