@@ -246,9 +246,7 @@ async def test_a_hot_change_while_slots_are_followed_begins_that_anew() -> None:
         b = pair.workers["b"]
         await until(lambda: {w[-1] for w in windows(b).values()} == {21}, "it is read")
         heads = [b.engine.stations[station].heads[0] for station in stations_of(MOVED)]
-        socs = [
-            views.Window(newest[s].heads[0], 2, 1, spec.Padding.ZERO).tolist() for s in stations_of(MOVED)
-        ]
+        socs = [views.Window(head, 2, 1, spec.Padding.ZERO).tolist() for head in heads]
         assert socs == [[99]] * len(socs)
 
 
