@@ -1,7 +1,6 @@
 """A real operator process under test: started on a kubeconfig, asked, killed."""
 
 import json
-import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +11,6 @@ import yaml
 from tests.infrastructure import guarded_process, local_ports, served_process, waiting
 
 START_TIMEOUT_SECONDS = 60.0
-_SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(\{.*\})? (\S+)$")
 QUICK = {"statusSeconds": 1}
 """Settings for tests: workers are looked at each second even if nothing happens."""
 
@@ -70,21 +68,6 @@ class OperatorProcess(served_process.ServedProcess):
             return found
         except OSError:
             return None
-
-    def metric(self, name: str, **labels: str) -> float:
-        """The sum over the samples of a metric that have these labels; 0 while there is none."""
-        try:
-            text = self.page("/metrics")[1]
-        except OSError:
-            return 0.0
-        total = 0.0
-        for line in text.splitlines():
-            match = _SAMPLE.match(line)
-            if match is not None and match[1] == name:
-                given = match[2] or ""
-                if all(f'{key}="{value}"' in given for key, value in labels.items()):
-                    total += float(match[3])
-        return total
 
     @property
     def leads(self) -> bool:

@@ -1,10 +1,13 @@
 """A program of ours under test that serves pages over HTTP, operator or worker: ended, signalled, asked."""
 
+import re
 import signal
 import urllib.error
 import urllib.request
 
 from tests.infrastructure import guarded_process
+
+_SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(\{.*\})? (\S+)$")
 
 
 class ServedProcess:
@@ -57,3 +60,18 @@ class ServedProcess:
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.read().decode()
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum over the samples of a metric that have these labels; 0 while there is none."""
+        try:
+            text = self.page("/metrics")[1]
+        except OSError:
+            return 0.0
+        total = 0.0
+        for line in text.splitlines():
+            match = _SAMPLE.match(line)
+            if match is not None and match[1] == name:
+                given = match[2] or ""
+                if all(f'{key}="{value}"' in given for key, value in labels.items()):
+                    total += float(match[3])
+        return total

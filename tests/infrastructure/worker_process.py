@@ -24,9 +24,16 @@ def manifest(spec: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def told(spec: Mapping[str, Any], owner: str, slots: frozenset[int], epoch: int = 1) -> str:
+def told(
+    spec: Mapping[str, Any],
+    owner: str,
+    slots: frozenset[int],
+    epoch: int = 1,
+    arriving: frozenset[int] = frozenset(),
+) -> str:
     """The text of an Assignment."""
-    return assignment.Assignment(reading.read_spec(dict(spec)), owner, epoch, slots).to_json()
+    module_spec = reading.read_spec(dict(spec))
+    return assignment.Assignment(module_spec, owner, epoch, slots, arriving=arriving).to_json()
 
 
 class WorkerProcess(served_process.ServedProcess):
