@@ -38,6 +38,7 @@ def source_of(module: wiring.Wiring, kafka: spec.Kafka) -> str:
     return f"{module.group_id}@{','.join(sorted(kafka.bootstrap_servers))}"
 
 
+Held = Mapping[int, progress_log.SlotProgress]
 Written = Callable[[int], progress_log.SlotProgress | None]
 """The progress of a slot that Kafka has."""
 
@@ -61,9 +62,10 @@ class Checkpointing(Protocol):
     def snapshotted_at(self) -> float | None:
         """When the newest whole snapshot was begun, in seconds since the epoch."""
 
-    async def restore(
-        self, engine: Engine, held: Mapping[int, progress_log.SlotProgress], *, gained: bool = False
-    ) -> starting.Kept:
+    async def apart(self, engine: Engine, held: Held) -> Mapping[int, int]:
+        """Slots whose windows are not at hand, and can be restored one after the other; their records."""
+
+    async def restore(self, engine: Engine, held: Held, *, gained: bool = False) -> starting.Kept:
         """Put the windows that were kept into the engine; where to read on, per slot and partition.
 
         With `gained` other slots are at work already.
@@ -90,9 +92,11 @@ class NoCheckpoints:
     checkpointed_at = None
     snapshotted_at = None
 
-    async def restore(
-        self, engine: Engine, held: Mapping[int, progress_log.SlotProgress], *, gained: bool = False
-    ) -> starting.Kept:
+    async def apart(self, engine: Engine, held: Held) -> Mapping[int, int]:
+        """None: they all are in Kafka."""
+        return {}
+
+    async def restore(self, engine: Engine, held: Held, *, gained: bool = False) -> starting.Kept:
         """There are none."""
         return {}
 
@@ -134,6 +138,10 @@ def of(
             asked.snapshots, wired.group_id, files, source=source, max_bytes=asked.max_bytes, metrics=metrics
         )
     return FileCheckpoints(files, source, metrics, settings.checkpoint_interval_seconds, copies)
+
+
+def _meanings(inputs: Mapping[int, wiring.InputWiring]) -> dict[str, str]:
+    return {source.topic: checkpoints.meaning(source) for source in inputs.values()}
 
 
 def _allow_open_files() -> None:
@@ -186,9 +194,14 @@ class FileCheckpoints:
 
     # -- at the start -------------------------------------------------------------------------------
 
-    async def restore(
-        self, engine: Engine, held: Mapping[int, progress_log.SlotProgress], *, gained: bool = False
-    ) -> starting.Kept:
+    async def apart(self, engine: Engine, held: Held) -> Mapping[int, int]:
+        """Slots whose windows only a snapshot has; not where devices are kept whose station is not known."""
+        inputs = slot_cuts.kept_inputs(engine)
+        if self._snapshots is None or any(source.station_key.via for source in engine.layout.inputs):
+            return {}
+        return await self._snapshots.sizes(_meanings(inputs), held)
+
+    async def restore(self, engine: Engine, held: Held, *, gained: bool = False) -> starting.Kept:
         """Put the windows that are in files into the engine; where to read on, per slot and partition."""
         restored: list[tuple[str, int, int, TopicWindow]] = []
         kept: dict[int, dict[TopicPartition, int]] = {}
@@ -197,8 +210,7 @@ class FileCheckpoints:
         if gained:  # of devices that nobody had claimed the engine holds records already
             inputs = {index: each for index, each in inputs.items() if each.station_key.via is None}
         if self._snapshots is not None:
-            meanings = {source.topic: checkpoints.meaning(source) for source in inputs.values()}
-            await self._snapshots.fetch(meanings, held)
+            await self._snapshots.fetch(_meanings(inputs), held)
         await lanes.in_thread(lambda: self._restore(engine, inputs, held, kept, restored))
         for station, seen, index, window in restored:
             engine.adopt(station, seen, index, window)

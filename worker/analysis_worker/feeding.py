@@ -267,7 +267,9 @@ class Feed:
         return self.reader.slots - self._expected
 
     def restore_progress(self) -> float:
-        """How much of the muted replay is done, 0 to 1."""
+        """How much of the muted replay is done, 0 to 1; nothing before it has begun."""
+        if not self.connected and not self.parts:
+            return 0.0
         spans = [(*span, self.parts[place]) for place, span in self._replayed.items() if place in self.parts]
         total = sum(end - first for first, end, _ in spans)
         left = sum(max(0, end - part.progress.position) for _, end, part in spans)

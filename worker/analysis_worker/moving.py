@@ -3,10 +3,11 @@
 import asyncio
 import functools
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from analysis_module import assignment as assignments
-from analysis_worker import feeding, followers, following
+from analysis_worker import feeding, followers, following, starting
 from analysis_worker.engine import intake
 
 if TYPE_CHECKING:
@@ -86,16 +87,37 @@ class Moves:
         worker.feed.expect(slots)
         for feed in followed:
             await worker.reached(functools.partial(feed.go_on, held))
-            await self._arrive(feed)
+            await worker.committer.initial(feed)
         for gain in restored:
-            own = {slot: each for slot, each in held.items() if slot in fresh}
-            kept = await worker.checkpoints.restore(worker.engine, own, gained=True)
-            await worker.reached(functools.partial(gain.begin, own, kept))
-            await self._arrive(gain)
+            await self.restore(gain, held)
+        for gain in (*followed, *restored):
+            self._arrivals[gain] = worker.spawn(functools.partial(self._bring_up, gain))
 
-    async def _arrive(self, gain: feeding.Feed) -> None:
-        await self._worker.committer.initial(gain)
-        self._arrivals[gain] = self._worker.spawn(lambda: self._bring_up(gain))
+    async def restore(self, feed: feeding.Feed, held: starting.Progress) -> None:
+        """Put the windows that were kept of a feed's slots into the engine, and let it begin."""
+        worker = self._worker
+        own = {slot: each for slot, each in held.items() if slot in feed.reader.slots}
+        kept = await worker.checkpoints.restore(worker.engine, own, gained=feed in self.gains)
+        await worker.reached(functools.partial(feed.begin, own, kept))
+        await worker.committer.initial(feed)
+
+    def recover(self, parts: Sequence[frozenset[int]], held: starting.Progress) -> None:
+        """Bring slots back part by part at a start, while the first feed is at work already."""
+        worker = self._worker
+        gains = [
+            worker.make_feed(feeding.Feed, intake.Reader(worker.engine, part, keeps_unclaimed=False))
+            for part in parts
+        ]
+        for gain in gains:
+            worker.feed.expect(gain.reader.slots)
+        self.gains += gains
+        if gains:
+            self._arrivals |= dict.fromkeys(gains, worker.spawn(lambda: self._recover(gains, held)))
+
+    async def _recover(self, gains: Sequence[feeding.Feed], held: starting.Progress) -> None:
+        for gain in gains:
+            await self.restore(gain, held)
+            await self._bring_up(gain)
 
     async def _bring_up(self, gain: feeding.Feed) -> None:
         while gain.restoring or not self._worker.feed.take_over(gain):

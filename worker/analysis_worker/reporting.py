@@ -129,13 +129,20 @@ class Report:
             state_bytes=worker.checkpoints.used,
             checkpointed_at=worker.checkpoints.checkpointed_at,
             snapshotted_at=worker.checkpoints.snapshotted_at,
-            restore_progress=feed.restore_progress(),
+            restore_progress=self._restored(),
             missing_topics=tuple(sorted(feed.missing)),
             misaligned_topics=tuple(sorted(feed.discovery.misaligned)),
             topics=topics,
             partitions=tuple(self._partitions()),
             explain=self._explain(),
         )
+
+    def _restored(self) -> float:
+        """How much is restored, 0 to 1: each slot counts alike."""
+        feeds = [self._worker.feed, *self._worker.moves.gains]
+        done = [(len(feed.settled_slots), feed.restore_progress()) for feed in feeds]
+        total = sum(count for count, _ in done)
+        return sum(count * progress for count, progress in done) / total if total else done[0][1]
 
     def _restoring(self) -> list[Any]:
         feeds = [self._worker.feed, *self._worker.moves.gains]
@@ -188,9 +195,9 @@ class Report:
         if feed.missing:
             return f"waiting for topics that do not exist: {', '.join(sorted(feed.missing))}"
         if feed.restoring:
-            return f"restoring windows: {feed.restore_progress():.0%} of the records are back"
+            return f"restoring windows: {self._restored():.0%} of them are back"
         if self._worker.moves.gains:
-            return "taking slots over"
+            return f"taking slots over: {self._restored():.0%} of the windows are there"
         if following := self._worker.moves.followers.slots - self._worker.moves.followers.up:
             done = self._worker.moves.followers.progress()
             return f"following {len(following)} slots that arrive: {done:.0%} of the records are back"

@@ -20,6 +20,7 @@ from analysis_worker import (
     lags,
     moving,
     reaching,
+    recovering,
     reporting,
     rotation,
 )
@@ -130,11 +131,13 @@ class Worker:
         self._spawn(self.pulse.beat())
         self._spawn(self.report.keep_current())
         held = await self.take_slots(self.assignment.slots)
-        kept = await self.checkpoints.restore(self.engine, held)
-        reader = intake.Reader(self.engine, self.assignment.slots)
+        first, *others = recovering.parts(
+            self.assignment.slots, await self.checkpoints.apart(self.engine, held)
+        )
+        reader = intake.Reader(self.engine, first)
         self.feed = self.make_feed(feeding.Feed, reader, shared_topics=True)
-        await self.reached(lambda: self.feed.begin(held, kept))
-        await self.committer.initial(self.feed)
+        await self.moves.restore(self.feed, held)
+        self.moves.recover(others, held)
         self._limit_station_series(self.assignment.module_spec)
         self.applied_at = time.time()
         self.state = "restoring"

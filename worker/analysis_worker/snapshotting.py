@@ -50,6 +50,27 @@ class Snapshotting:
 
     # -- at a start ---------------------------------------------------------------------------------
 
+    async def sizes(
+        self, meanings: Mapping[str, str], held: Mapping[int, progress_log.SlotProgress]
+    ) -> Mapping[int, int]:
+        """Of the slots that `fetch` would take, how many records the windows hold; {} if nobody knows."""
+        found: Mapping[int, int] = await lanes.in_thread(lambda: self._sizes(meanings, held))
+        return found
+
+    def _sizes(
+        self, meanings: Mapping[str, str], held: Mapping[int, progress_log.SlotProgress]
+    ) -> Mapping[int, int]:
+        usable = _usable(meanings, held)
+        wanted = [slot for slot in sorted(held) if not self._has(slot, usable)]
+        if not wanted:
+            return {}
+        try:
+            importer = importing.Importer(objects.at(self._url, make=True), self._group, self._files, 0)
+            return importer.sizes(wanted, self._source, usable)
+        except Exception as error:  # `fetch` tells it
+            log.debug("what the snapshot holds is not known: %s", _worded(error))
+            return {}
+
     async def fetch(self, meanings: Mapping[str, str], held: Mapping[int, progress_log.SlotProgress]) -> None:
         """Make files of the windows that a snapshot has and files have not; of topics read as `meanings` say.
 
@@ -58,10 +79,7 @@ class Snapshotting:
         await lanes.in_thread(lambda: self._fetch(meanings, held))
 
     def _fetch(self, meanings: Mapping[str, str], held: Mapping[int, progress_log.SlotProgress]) -> None:
-        def usable(slot: int, name: str, topic: checkpoints.Topic | snapshots.Topic) -> bool:
-            covered = checkpoints.is_covered(name, topic.positions, held[slot].offsets)
-            return covered and topic.meaning == meanings.get(name)
-
+        usable = _usable(meanings, held)
         wanted = [slot for slot in sorted(held) if not self._has(slot, usable)]
         if not wanted:
             return
@@ -136,6 +154,16 @@ class Snapshotting:
         if time.monotonic() - self._told_at >= _TOLD_SECONDS:
             self._told_at = time.monotonic()
             log.error("state.snapshots: %s", why)
+
+
+def _usable(meanings: Mapping[str, str], held: Mapping[int, progress_log.SlotProgress]) -> importing.Usable:
+    """Whether windows are of a topic as it is read now, and not ahead of their slot."""
+
+    def usable(slot: int, name: str, topic: checkpoints.Topic | snapshots.Topic) -> bool:
+        covered = checkpoints.is_covered(name, topic.positions, held[slot].offsets)
+        return covered and topic.meaning == meanings.get(name)
+
+    return usable
 
 
 def _worded(error: Exception) -> str:

@@ -214,7 +214,7 @@ async def test_slots_being_taken_over_are_told() -> None:
         worker.report.refresh()
         status = worker.report.status()
         assert status.restoring_slots == (4, 5, 6, 7)
-        assert status.explain == "taking slots over"
+        assert status.explain == "taking slots over: 50% of the windows are there"
         gate.set()
         await gaining
         await until(lambda: not worker.moves.gains, "it is done")

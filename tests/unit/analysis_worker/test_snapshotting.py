@@ -3,6 +3,8 @@
 import contextlib
 import dataclasses
 import logging
+import re
+import threading
 import time
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
@@ -91,10 +93,11 @@ async def test_a_worker_without_files_takes_its_windows_from_the_snapshot_and_th
     module.cluster.trim(INPUT, 0, before=sum(module.sent.values()))
     caplog.clear()
     async with module.on("second"):
-        assert f"{SLOTS} {TAKEN.format(SLOTS)}" in caplog.text
-        assert f"{SLOTS} windows of {SLOTS} slots are taken from files" in caplog.text
         module.send(stations, 5)
         await module.all_out()
+        for where in ("the snapshot", "files"):
+            parts = re.findall(rf"(\d+) windows of \d+ slots are taken from {where}", caplog.text)
+            assert sum(map(int, parts)) == SLOTS
     module.assert_whole()
 
 
@@ -180,3 +183,39 @@ async def test_a_snapshot_ahead_of_the_progress_is_not_taken(tmp_path: Path, don
     await a_snapshotting(tmp_path, fresh).fetch({TOPIC: "meaning"}, held)
     assert (fresh.slots() == {0}) is taken
     fresh.close()
+
+
+async def test_slots_come_back_from_a_snapshot_part_by_part_and_the_busiest_flow_before_the_last_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving = Snapshotted(tmp_path)
+    (busiest, *_), rest = stations_of([5], each=1), stations_of(set(range(SLOTS)) - {5}, each=1)
+    async with serving.on("one") as worker:
+        serving.send([busiest], 1_200)
+        serving.send(rest, 900)
+        await serving.written(worker)
+    gate, fetched = threading.Event(), []
+    fetch = snapshotting.Snapshotting._fetch
+
+    def slowly(self: snapshotting.Snapshotting, meanings: Any, held: Any) -> None:
+        fetched.append(set(held))
+        assert len(fetched) == 1 or gate.wait(10)
+        fetch(self, meanings, held)
+
+    monkeypatch.setattr(snapshotting.Snapshotting, "_fetch", slowly)
+    async with serving.on("two") as worker:
+        serving.send([*rest, busiest])
+        await serving.some_out(sum(serving.sent.values()) - len(rest))
+        assert dict(serving.outputs)[busiest][-1] == 1_201
+        status = worker.report.status()
+        assert (status.state, set(status.restoring_slots)) == ("running", set(range(SLOTS)) - {5})
+        assert 0.0 < status.restore_progress < 1.0
+        gate.set()
+        await serving.all_out()
+        await until(lambda: worker.report.status().restore_progress == 1.0, "all are restored")
+    assert fetched[0] == {5}
+    assert sorted(slot for part in fetched for slot in part) == list(range(SLOTS))
+    assert [len(part) for part in fetched] == [1, 1, 6]
+    newest = dict(serving.outputs)
+    assert newest[busiest] == [sum(range(102, 1_202)), 102, 1_201]
+    assert all(newest[station] == [sum(range(1, 902)), 0, 901] for station in rest)

@@ -116,18 +116,32 @@ class Importer:
         """
         for slot in slots:
             try:
-                content = self._source.get(exporting.name_of_slot(self._group, slot))
-            except objects.Missing:
-                continue
-            try:
-                found = snapshots.decode(content)
-                if found.slot != slot:
-                    raise snapshots.NotASnapshot(f"it is of slot {found.slot}")
+                found = self._found(slot)
             except snapshots.NotASnapshot as error:
                 taken.wrong.append(Wrong(slot, None, str(error)))
                 continue
-            if module is None or found.source == module:
+            if found is not None and module in (None, found.source):
                 self._slot(found, taken, usable, force)
+
+    def sizes(self, slots: Iterable[int], module: str, usable: Usable) -> dict[int, int]:
+        """How many records the usable windows of each of these slots hold; raises Failed."""
+        sizes = {}
+        for slot in slots:
+            with contextlib.suppress(snapshots.NotASnapshot):
+                found = self._found(slot)
+                if found is not None and found.source == module:
+                    topics = [topic for name, topic in found.topics.items() if usable(slot, name, topic)]
+                    sizes[slot] = sum(window.count for topic in topics for window in topic.windows)
+        return {slot: size for slot, size in sizes.items() if size}
+
+    def _found(self, slot: int) -> snapshots.Slot | None:
+        try:
+            found = snapshots.decode(self._source.get(exporting.name_of_slot(self._group, slot)))
+        except objects.Missing:
+            return None
+        if found.slot != slot:
+            raise snapshots.NotASnapshot(f"it is of slot {found.slot}")
+        return found
 
     def _slot(self, found: snapshots.Slot, taken: Taken, usable: Usable, force: bool) -> None:
         slot, kept = found.slot, self._kept(found)
