@@ -1,7 +1,8 @@
 """The pod template of one shard: Pod Security `restricted`, secrets as files, the Assignment as a mount.
 
-Sources: https://kubernetes.io/docs/concepts/security/pod-security-standards/ (restricted) and, for the
-mounts, https://kubernetes.io/docs/concepts/configuration/configmap/ (no subPath: it would never be updated).
+Sources: https://kubernetes.io/docs/concepts/security/pod-security-standards/ (restricted); for the mounts
+https://kubernetes.io/docs/concepts/configuration/configmap/ (no subPath: it would never be updated); for the
+group of a volume's files https://kubernetes.io/docs/tasks/configure-pod-container/security-context/.
 """
 
 import dataclasses
@@ -115,6 +116,8 @@ def template(pod: Shape, options: Options) -> dict[str, Any]:
                 "runAsUser": _USER,
                 "runAsGroup": _USER,
                 "fsGroup": _USER,
+                # By default the kubelet gives each file of a claim the group anew, at every start.
+                "fsGroupChangePolicy": "OnRootMismatch",
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
             "topologySpreadConstraints": [

@@ -128,6 +128,10 @@ class TestTheStateDirectory:
         context = template()["spec"]["securityContext"]
         assert context["fsGroup"] == context["runAsGroup"] == 1000
 
+    @pytest.mark.parametrize("name", SPECS)
+    def test_is_given_to_the_group_file_by_file_only_where_its_root_is_anothers(self, name: str) -> None:
+        assert template(name)["spec"]["securityContext"]["fsGroupChangePolicy"] == "OnRootMismatch"
+
     @pytest.mark.parametrize(
         ("most_bytes", "limit"),
         [(None, "11264Mi"), (2**20, "2Mi"), (10 * 2**20, "11Mi"), (10 * 2**20 + 1, "12Mi")],
