@@ -44,6 +44,7 @@ class Snapshotting:
         self._source = source
         self._max_bytes = max_bytes
         self._metrics = metrics
+        metrics.snapshots_every(asked.interval_seconds)
         self._exporter: exporting.Exporter | None = None
         self._ending = threading.Event()
         self._told_at = -_TOLD_SECONDS

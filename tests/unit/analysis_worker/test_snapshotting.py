@@ -147,6 +147,16 @@ async def test_files_younger_than_a_snapshot_could_be_are_taken_without_asking_t
         assert failures(worker) == 0
 
 
+@pytest.mark.parametrize(("url", "told"), [({}, [1.0]), ({"url": None}, [])])
+async def test_the_interval_is_told_where_snapshots_are_asked_for(
+    tmp_path: Path, url: dict[str, None], told: list[float]
+) -> None:
+    async with Snapshotted(tmp_path, **url).on("first") as worker:
+        samples = [each for family in worker.metrics.collect() for each in family.samples]
+        found = [each.value for each in samples if each.name == "data_analysis_snapshot_interval_seconds"]
+        assert found == told
+
+
 async def test_without_an_address_nothing_is_copied(tmp_path: Path) -> None:
     module = Snapshotted(tmp_path, url=None)
     async with module.on("first") as worker:

@@ -169,6 +169,11 @@ SNAPSHOT_AGE = _gauge(
     "Time since the newest whole snapshot of the windows; no sample before the first.",
     unit="seconds",
 )
+SNAPSHOT_INTERVAL = _gauge(
+    "snapshot_interval_seconds",
+    "From one snapshot of the windows to the next, as asked; no sample where none are asked for.",
+    unit="seconds",
+)
 SLOTS = _gauge(
     "slots", "Slots that are owned, followed before they arrive, being restored, and let go.", "state"
 )

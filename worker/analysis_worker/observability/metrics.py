@@ -34,6 +34,7 @@ class WorkerMetrics(Collector):
         self._count_records()
         self._count_callbacks()
         self._count_outputs()
+        self._snapshot_interval: float | None = None
         self._processing = tallies.Buckets(metric.PROCESSING_SECONDS)
         self._end_to_end = tallies.Buckets(metric.END_TO_END)
         registry.register(self)
@@ -174,6 +175,10 @@ class WorkerMetrics(Collector):
         """A configuration was wrong and the one before stays."""
         self._config_refused.add(1)
 
+    def snapshots_every(self, seconds: float) -> None:
+        """Snapshots of the windows are asked for, this far apart."""
+        self._snapshot_interval = seconds
+
     # -- scrapes -----------------------------------------------------------------------------------
 
     def describe(self) -> Iterable[metrics_core.Metric]:
@@ -188,6 +193,7 @@ class WorkerMetrics(Collector):
         yield from self.stations.families()
         yield tallies.info_family(metric.WORKER_INFO, self._identity)
         yield tallies.gauge_family(metric.MEMORY_USAGE, {(): resident_megabytes()})
+        yield tallies.gauge_family(metric.SNAPSHOT_INTERVAL, {(): self._snapshot_interval})
 
 
 def resident_megabytes() -> float | None:

@@ -51,6 +51,7 @@ data_analysis_state_bytes gauge
 data_analysis_state_failures_total counter reason
 data_analysis_checkpoint_age_seconds gauge
 data_analysis_snapshot_age_seconds gauge
+data_analysis_snapshot_interval_seconds gauge
 data_analysis_slots gauge state
 data_analysis_config_info info hash epoch
 data_analysis_config_lagging gauge

@@ -39,6 +39,7 @@ def count_all(counted: metrics.WorkerMetrics) -> None:
     counted.reconnected("consumer")
     counted.credentials_changed("taken")
     counted.config_refused()
+    counted.snapshots_every(900.0)
     counted.stations.limit(per_station_series=True, max_station_series=1)
     counted.stations.consumed("S1", 3)
     counted.stations.processed("S1", 2)
@@ -73,6 +74,7 @@ def count_all(counted: metrics.WorkerMetrics) -> None:
         ("data_analysis_credentials_changes_total", {"result": "taken"}, 1),
         ("data_analysis_credentials_changes_total", {"result": "refused"}, 0),
         ("data_analysis_config_refused_total", {}, 1),
+        ("data_analysis_snapshot_interval_seconds", {}, 900),
         ("data_analysis_station_errors_total", {"station": "S1"}, 1),
         ("data_analysis_worker_info", {"module": "load_prediction", "owner": "load-prediction-0"}, 1),
     ],
