@@ -40,6 +40,9 @@ THRESHOLDS = (
     Threshold("AnalysisModuleLagGrowing", "> 10000", "> 100", "as many records gather in minutes"),
     Threshold("AnalysisModuleLagOld", "> 300", "> 2.5", "300 s behind, divided by FACTOR"),
     Threshold("AnalysisWorkerCommitsOld", "> 300", "> 2.5", "300 s without a commit, divided by FACTOR"),
+    Threshold(
+        "AnalysisWorkerCheckpointsOld", "> 600", "> 5", "600 s without a checkpoint, divided by FACTOR"
+    ),
     Threshold("AnalysisWorkerCallbacksSlow", "> 5", "> 0.5", "calls of 5 s end too seldom for the range"),
 )
 

@@ -39,8 +39,8 @@ class NumberedStream:
         """Where bad records go."""
         return names.dead_letter_topic(self.group)
 
-    def spec(self, **changes: Any) -> dict[str, Any]:
-        """The module's spec; `changes` replace whole top-level fields."""
+    def spec(self, *, window: int = WINDOW, **changes: Any) -> dict[str, Any]:
+        """The module's spec, with windows of so many records; `changes` replace whole top-level fields."""
         spec: dict[str, Any] = {
             "module": self.group,
             "kafka": {
@@ -48,7 +48,7 @@ class NumberedStream:
                 "groupId": self.group,
                 "autoOffsetReset": "earliest",
             },
-            "inputs": [{"topic": self.topic, "fields": ["stationId", "number"], "windowSize": WINDOW}],
+            "inputs": [{"topic": self.topic, "fields": ["stationId", "number"], "windowSize": window}],
             "callback": {"source": CALLBACK},
             "output": {"topic": self.output_topic},
         }

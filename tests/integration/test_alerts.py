@@ -17,9 +17,10 @@ FILES = {
     "analysis-operator": HERE / "test_alerts_operator.py",
     "analysis-modules": HERE / "test_alerts_modules.py",
     "analysis-workers": HERE / "test_alerts_workers.py",
+    "analysis-windows": HERE / "test_alerts_windows.py",
 }
 """Where the alerts of each group are made to fire."""
-ALERTS = 35
+ALERTS = 39
 EVERY_SECONDS = 0.2
 PATIENCE_SECONDS = 60.0
 MONITORS = {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}}

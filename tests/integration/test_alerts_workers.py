@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +12,14 @@ import pytest
 
 from analysis_module import names, slots
 from analysis_worker.kafka import progress_log
-from tests.infrastructure import (
-    kafka_connections,
-    kafka_tools,
-    numbered_stream,
-    paced_records,
-    waiting,
-    watched,
-)
+from tests.infrastructure import kafka_connections, kafka_tools, numbered_stream, watched_scenes
 from tests.infrastructure.kafka_cluster import KafkaCluster, KafkaEndpoint
-from tests.infrastructure.numbered_stream import NumberedStream
-from tests.infrastructure.paced_records import PacedRecords
 from tests.infrastructure.watched import Watched
-from tests.infrastructure.worker_process import WorkerProcess
+from tests.infrastructure.watched_scenes import PER_SECOND, STATIONS, Scenes
 
-NAMESPACE = "stations"
 SLOTS = 8
-STATIONS = 5
-PER_SECOND = 50
 BACKLOG = 30_000
 """More than the 20,000 records of a partition that a worker takes before one of them is done."""
-PATIENCE_SECONDS = 60.0
 MOST_CRASHES = 20
 FAILING = """
 def callback(station_id, module_input):
@@ -54,46 +41,6 @@ def callback(station_id, module_input):
 """Leaves less time than passes between two beats of the main loop, and enough to answer a scrape."""
 
 
-class Scene:
-    """A module of one worker, which is watched, and its stream."""
-
-    def __init__(self, prometheus: Watched, stream: NumberedStream, directory: Path, **changes: Any) -> None:
-        self.stream = stream
-        self.module = stream.group
-        self.pod = f"{stream.group}-0"
-        self.worker = WorkerProcess(directory, "worker")
-        self.prometheus = prometheus
-        self.edit(**changes)
-
-    def edit(self, **changes: Any) -> None:
-        """Give it the stream's spec with these changes; while it runs this is a hot edit."""
-        self.worker.with_spec(self.stream.spec(**changes))
-
-    def start(self) -> None:
-        """Start the worker, or start it again; it reads, and has been scraped, then."""
-        self.worker.start()
-        self.worker.wait_until_running()
-        self.prometheus.until_scraped(self.worker, self.pod)
-
-    def steadily(self, records: Iterable[Any] | None = None) -> PacedRecords:
-        """A stream to it while the context is open: numbered records, or these."""
-        records = numbered_stream.records(1_000_000, STATIONS) if records is None else records
-        place = (self.stream.bootstrap, self.stream.topic)
-        return paced_records.PacedRecords(*place, records, per_second=PER_SECOND)
-
-    def until_outputs(self, count: int) -> None:
-        """Wait for so many outputs in all."""
-        waiting.until(
-            lambda: self.stream.output_count() >= count,
-            what=f"{count} outputs",
-            timeout_seconds=PATIENCE_SECONDS,
-        )
-
-    def until_firing(self, name: str, **labels: str) -> None:
-        """Wait until the alert fires with this module's labels, and these."""
-        self.prometheus.until_firing(name, namespace=NAMESPACE, module=self.module, **labels)
-
-
 @pytest.fixture(scope="module")
 def prometheus() -> Iterator[Watched]:
     with Watched() as prometheus:
@@ -101,36 +48,10 @@ def prometheus() -> Iterator[Watched]:
 
 
 @pytest.fixture
-def scenes(prometheus: Watched, tmp_path: Path) -> Iterator[Callable[..., Scene]]:
-    """Makes the scene of a test, at work: a name, brokers, and what its spec has beside the stream's."""
-    with contextlib.ExitStack() as stack:
-
-        def make(
-            name: str,
-            bootstrap: str,
-            *,
-            partitions: int = 1,
-            every_seconds: float = watched.EVERY_SECONDS,
-            **changes: Any,
-        ) -> Scene:
-            stream = numbered_stream.make(bootstrap, name, partitions=partitions)
-            scene = Scene(prometheus, stream, tmp_path, **changes)
-            stack.enter_context(scene.worker)
-            stack.callback(prometheus.forget, scene.pod)
-            prometheus.worker(
-                scene.worker,
-                namespace=NAMESPACE,
-                pod=scene.pod,
-                module=scene.module,
-                every_seconds=every_seconds,
-            )
-            scene.start()
-            return scene
-
-        yield make
-
-
-Scenes = Callable[..., Scene]
+def scenes(prometheus: Watched, tmp_path: Path) -> Iterator[Scenes]:
+    """The scenes of one test."""
+    with watched_scenes.Scenes(prometheus, tmp_path) as scenes:
+        yield scenes
 
 
 def test_a_worker_that_is_gone_is_told_and_one_that_crashes_again_and_again_too(
