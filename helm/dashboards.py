@@ -1,59 +1,33 @@
-"""The Grafana dashboards as data, and the JSON that Grafana reads.
+"""The Grafana dashboards as data.
 
 Edit the panels here and run `python -m helm.generate`. What series look like (their labels, the jobs) is said
 by the chart's monitors: a module's series from the operator have `namespace` and `name`, those from a worker
 `namespace`, `module`, `shard` and `pod`.
 """
 
-import dataclasses
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-COLUMNS = 24
-_SOURCE = {"type": "prometheus", "uid": "${datasource}"}
+from helm import grafana
+
 _RATE = "[$__rate_interval]"
-_WITHOUT_TIME = {"id": "organize", "options": {"excludeByName": {"Time": True}}}
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Panel:
-    """One panel: `queries` are pairs of an expression and a legend, `unit` is one of Grafana's names.
-
-    A graph shows the whole range of times; a table or a number only what is so at its end: of a range Grafana
-    would also show the last value of a series that is gone, such as that of a phase that no module is in.
-    """
-
-    title: str
-    description: str
-    unit: str
-    queries: Sequence[tuple[str, str]]
-    kind: str = "timeseries"
-    width: int = 12
-    height: int = 8
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Dashboard:
-    """One dashboard; `variables` are pairs of a name and what it is chosen from."""
-
-    uid: str
-    title: str
-    description: str
-    variables: Sequence[tuple[str, str]]
-    panels: Sequence[Panel]
-    several: bool = False
-    """Whether several values of a variable may be chosen at a time, and all are to begin with."""
-
-
-def _stat(title: str, description: str, queries: Sequence[tuple[str, str]], unit: str = "none") -> Panel:
-    return Panel(
+def _stat(
+    title: str, description: str, queries: Sequence[tuple[str, str]], unit: str = "none"
+) -> grafana.Panel:
+    return grafana.Panel(
         title=title, description=description, unit=unit, queries=queries, kind="stat", width=8, height=4
     )
 
 
 def _quantile(share: float, metric: str, labels: str, by: str = "") -> str:
     return f"histogram_quantile({share}, sum by ({by}le) (rate({metric}_bucket{labels}{_RATE})))"
+
+
+def _not_kept(labels: str) -> str:
+    """Failures within the interval; what a new pod fails at before it is first scraped among them."""
+    counted = f"data_analysis_state_failures_total{labels}"
+    return f"(({counted} unless {counted} offset $__rate_interval) or increase({counted}{_RATE}))"
 
 
 _NAMESPACES = ("namespace", "label_values(analysis_operator_module_stations, namespace)")
@@ -63,6 +37,7 @@ _TOLD = '{namespace="$namespace",name="$module"}'
 _OF = '{namespace="$namespace",module="$module"}'
 _OPERATOR = '{job="analysis-operator"}'
 
+
 _PROCESSED = f"sum by (namespace, module) (rate(data_analysis_processed_total{_HERE}{_RATE}))"
 # A module without any error has no series of errors.
 _FAILED = f"(sum by (namespace, module) (rate(data_analysis_errors_total{_HERE}{_RATE})) or 0 * {_PROCESSED})"
@@ -70,7 +45,7 @@ _MISSED = "analysis_operator_watch_missed_total"
 # A series begins with its first count, which increase() does not see; without any count there is none.
 _MISSED_TODAY = f"sum(increase({_MISSED}[1d]) > 0 or ({_MISSED} unless {_MISSED} offset 1d)) or vector(0)"
 
-FLEET = Dashboard(
+FLEET = grafana.Dashboard(
     uid="analysis-fleet",
     title="Analysis: fleet",
     description="All modules side by side: which of them need a look?",
@@ -95,7 +70,7 @@ FLEET = Dashboard(
             "Stations that the modules run for; one counts for each of its modules.",
             [(f"sum(analysis_operator_module_stations{_HERE})", "stations")],
         ),
-        Panel(
+        grafana.Panel(
             title="Records read",
             description="Records per second that the workers of a module fetch.",
             unit="cps",
@@ -106,19 +81,19 @@ FLEET = Dashboard(
                 )
             ],
         ),
-        Panel(
+        grafana.Panel(
             title="Behind",
             description="Age of the oldest unread record of each module.",
             unit="s",
             queries=[(f"analysis_operator_module_lag_seconds{_HERE}", "{{namespace}}/{{name}}")],
         ),
-        Panel(
+        grafana.Panel(
             title="Failing",
             description="Share of records and callbacks of each module that fail.",
             unit="percentunit",
             queries=[(f"{_FAILED} / ({_FAILED} + {_PROCESSED})", "{{namespace}}/{{module}}")],
         ),
-        Panel(
+        grafana.Panel(
             title="Callback time, 95 %",
             description="What 95 of 100 callbacks of a module stay under.",
             unit="s",
@@ -129,7 +104,26 @@ FLEET = Dashboard(
                 )
             ],
         ),
-        Panel(
+        grafana.Panel(
+            title="A restart reads again",
+            description="Age of the oldest checkpoint of each module's windows in files.",
+            unit="s",
+            queries=[
+                (
+                    f"max by (namespace, module) (data_analysis_checkpoint_age_seconds{_HERE})",
+                    "{{namespace}}/{{module}}",
+                )
+            ],
+        ),
+        grafana.Panel(
+            title="Windows not kept",
+            description="Failures to keep windows in files or snapshots, or to take them.",
+            unit="short",
+            queries=[
+                (f"sum by (namespace, module) {_not_kept(_HERE)}", "{{namespace}}/{{module}}"),
+            ],
+        ),
+        grafana.Panel(
             title="What is amiss",
             description="Conditions that are not as they should be, with their reason; 0 is False, 1 True.",
             unit="none",
@@ -148,7 +142,7 @@ FLEET = Dashboard(
     ],
 )
 
-MODULE = Dashboard(
+MODULE = grafana.Dashboard(
     uid="analysis-module",
     title="Analysis: module",
     description="One module: what comes in, what becomes of it, and how its workers fare.",
@@ -173,7 +167,7 @@ MODULE = Dashboard(
             "Workers that do not run the newest configuration yet.",
             [(f"analysis_operator_module_config_lagging{_TOLD}", "workers")],
         ),
-        Panel(
+        grafana.Panel(
             title="Records and outputs",
             description="Records read, callbacks that succeeded and outputs acknowledged, per second.",
             unit="cps",
@@ -183,13 +177,13 @@ MODULE = Dashboard(
                 (f"sum(rate(data_analysis_outputs_total{_OF}{_RATE}))", "outputs"),
             ],
         ),
-        Panel(
+        grafana.Panel(
             title="Unread records",
             description="Records between position and end, by topic.",
             unit="short",
             queries=[(f"sum by (topic) (data_analysis_lag_records{_OF})", "{{topic}}")],
         ),
-        Panel(
+        grafana.Panel(
             title="Errors",
             description="Records that could not be used and callbacks that failed, per second, by kind.",
             unit="cps",
@@ -197,7 +191,7 @@ MODULE = Dashboard(
                 (f"sum by (error_type) (rate(data_analysis_errors_total{_OF}{_RATE}))", "{{error_type}}")
             ],
         ),
-        Panel(
+        grafana.Panel(
             title="Callback time",
             description="What half, 95 and 99 of 100 callbacks stay under.",
             unit="s",
@@ -206,7 +200,7 @@ MODULE = Dashboard(
                 for share in (0.5, 0.95, 0.99)
             ],
         ),
-        Panel(
+        grafana.Panel(
             title="Record to output, 95 %",
             description="From a record's timestamp to the acknowledgement of its output.",
             unit="s",
@@ -214,7 +208,7 @@ MODULE = Dashboard(
                 (_quantile(0.95, "data_analysis_end_to_end_seconds", _OF, "shard, "), "shard {{shard}}")
             ],
         ),
-        Panel(
+        grafana.Panel(
             title="Callbacks under way",
             description="Triggers whose callback runs or waits, by shard.",
             unit="short",
@@ -223,7 +217,7 @@ MODULE = Dashboard(
                 (f"sum by (shard) (data_analysis_waiting{_OF})", "shard {{shard}} waits"),
             ],
         ),
-        Panel(
+        grafana.Panel(
             title="Memory",
             description="Memory of each worker, and the part of it that windows take.",
             unit="bytes",
@@ -233,10 +227,34 @@ MODULE = Dashboard(
                 (f"data_analysis_window_bytes{_OF}", "shard {{shard}} windows"),
             ],
         ),
+        grafana.Panel(
+            title="Windows in files",
+            description="Room on the disk that the windows in files take, by shard; at most state.maxBytes.",
+            unit="bytes",
+            queries=[(f"data_analysis_state_bytes{_OF}", "shard {{shard}}")],
+        ),
+        grafana.Panel(
+            title="Windows not kept",
+            description="Failures to keep windows in files or snapshots, or to take them, by reason.",
+            unit="short",
+            queries=[(f"sum by (reason) {_not_kept(_OF)}", "{{reason}}")],
+        ),
+        grafana.Panel(
+            title="Age of the oldest checkpoint",
+            description="A restart reads at least so much of the topics again, by shard.",
+            unit="s",
+            queries=[(f"data_analysis_checkpoint_age_seconds{_OF}", "shard {{shard}}")],
+        ),
+        grafana.Panel(
+            title="Age of the snapshot",
+            description="Time since the newest snapshot was begun, by shard; none if none was asked for.",
+            unit="s",
+            queries=[(f"data_analysis_snapshot_age_seconds{_OF}", "shard {{shard}}")],
+        ),
     ],
 )
 
-OPERATOR = Dashboard(
+OPERATOR = grafana.Dashboard(
     uid="analysis-operator",
     title="Analysis: operator",
     description="The operator itself: does it keep up, and does the API server serve it?",
@@ -257,7 +275,7 @@ OPERATOR = Dashboard(
             "Found by the slow comparison within the last day.",
             [(_MISSED_TODAY, "changes")],
         ),
-        Panel(
+        grafana.Panel(
             title="Passes",
             description="Passes over modules per second, by outcome.",
             unit="cps",
@@ -265,7 +283,7 @@ OPERATOR = Dashboard(
                 (f"sum by (outcome) (rate(analysis_operator_reconcile_total{_RATE}))", "{{outcome}}"),
             ],
         ),
-        Panel(
+        grafana.Panel(
             title="Times",
             description="What 95 of 100 passes, requests to the API and hot edits stay under.",
             unit="s",
@@ -275,19 +293,19 @@ OPERATOR = Dashboard(
                 (_quantile(0.95, "analysis_operator_hot_apply_seconds", ""), "hot edit"),
             ],
         ),
-        Panel(
+        grafana.Panel(
             title="Queue",
             description="Modules that wait for a pass.",
             unit="short",
             queries=[("max(analysis_operator_queue_depth)", "waiting")],
         ),
-        Panel(
+        grafana.Panel(
             title="Requests to the API server",
             description="Per second, by the code of the answer; none: no answer.",
             unit="reqps",
             queries=[(f"sum by (code) (rate(analysis_operator_api_requests_total{_RATE}))", "{{code}}")],
         ),
-        Panel(
+        grafana.Panel(
             title="Memory",
             description="Resident memory of each operator.",
             unit="bytes",
@@ -297,77 +315,5 @@ OPERATOR = Dashboard(
     ],
 )
 
-ALL: Mapping[str, Dashboard] = {"fleet": FLEET, "module": MODULE, "operator": OPERATOR}
+ALL: Mapping[str, grafana.Dashboard] = {"fleet": FLEET, "module": MODULE, "operator": OPERATOR}
 """The dashboards, by the names of their files."""
-
-
-def to_json(dashboard: Dashboard) -> dict[str, Any]:
-    """The dashboard as Grafana reads it."""
-    places = _places(dashboard.panels)
-    numbered = zip(itertools.count(1), dashboard.panels, places, strict=False)
-    return {
-        "uid": dashboard.uid,
-        "title": dashboard.title,
-        "description": dashboard.description,
-        "tags": ["analysis"],
-        "schemaVersion": 39,
-        "editable": True,
-        "refresh": "30s",
-        "time": {"from": "now-3h", "to": "now"},
-        "templating": {"list": list(_variables(dashboard))},
-        "panels": [_panel(number, panel, place) for number, panel, place in numbered],
-    }
-
-
-def _places(panels: Sequence[Panel]) -> Iterator[dict[str, int]]:
-    """Where each panel stands: from left to right, then in a new row."""
-    x = y = height = 0
-    for panel in panels:
-        if x + panel.width > COLUMNS:
-            x, y, height = 0, y + height, 0
-        yield {"x": x, "y": y, "w": panel.width, "h": panel.height}
-        x, height = x + panel.width, max(height, panel.height)
-
-
-def _variables(dashboard: Dashboard) -> Iterator[dict[str, Any]]:
-    yield {"name": "datasource", "type": "datasource", "query": "prometheus", "label": "Prometheus"}
-    for name, query in dashboard.variables:
-        yield {
-            "name": name,
-            "type": "query",
-            "label": name.capitalize(),
-            "datasource": _SOURCE,
-            "query": {"query": query, "refId": name},
-            "refresh": 2,
-            "sort": 1,
-            "multi": dashboard.several,
-            "includeAll": dashboard.several,
-            **({"current": {"text": ["All"], "value": ["$__all"]}} if dashboard.several else {}),
-        }
-
-
-def _panel(number: int, panel: Panel, place: Mapping[str, int]) -> dict[str, Any]:
-    now = {"instant": True, "range": False} if panel.kind in ("stat", "table") else {}
-    shape = {"format": "table"} if panel.kind == "table" else {}
-    targets = [
-        {
-            "refId": chr(ord("A") + index),
-            "datasource": _SOURCE,
-            "expr": expression,
-            "legendFormat": legend,
-            **now,
-            **shape,
-        }
-        for index, (expression, legend) in enumerate(panel.queries)
-    ]
-    return {
-        "id": number,
-        "type": panel.kind,
-        "title": panel.title,
-        "description": panel.description,
-        "datasource": _SOURCE,
-        "gridPos": place,
-        "fieldConfig": {"defaults": {"unit": panel.unit}, "overrides": []},
-        "targets": targets,
-        **({"transformations": [_WITHOUT_TIME]} if panel.kind == "table" else {}),
-    }

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from helm import dashboards
+from helm import dashboards, grafana
 
 CHART = Path(__file__).parent / "analysis-operator"
 BEGIN, END = "<!-- values:begin -->", "<!-- values:end -->"
@@ -27,7 +27,7 @@ def pages() -> dict[Path, str]:
     before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
     table = f"{before}{BEGIN}\n{values_table()}{END}{rest.partition(END)[2]}"
     written = {
-        CHART / "dashboards" / f"{name}.json": json.dumps(dashboards.to_json(each), indent=1) + "\n"
+        CHART / "dashboards" / f"{name}.json": json.dumps(grafana.to_json(each), indent=1) + "\n"
         for name, each in dashboards.ALL.items()
     }
     return {readme: table, **written}

@@ -20,7 +20,7 @@ from tests.infrastructure.watched_modules import WatchedModules
 
 DIRECTORY = Path(__file__).parents[2] / "build" / "dashboards"
 INTERVAL_SECONDS, SHOWN_SECONDS, STEP_SECONDS = 2, 90, 2
-PANELS, QUERIES, RULES = 26, 36, 35
+PANELS, QUERIES, RULES = 32, 42, 39
 MONITORS = {"enabled": True, "interval": f"{INTERVAL_SECONDS}s"}
 VALUES = {"serviceMonitor": MONITORS, "podMonitor": MONITORS, "prometheusRule": {"enabled": True}}
 

@@ -19,8 +19,12 @@ import time
 
 def callback(station_id, module_input):
     time.sleep(0.005 + 0.03 * (int(module_input["number"]) % 7 == 0))
-    return {"number": module_input["number"], "window": list(module_input["number_window"])}
+    return {"number": module_input["number"], "oldest": module_input["number_window"][0]}
 """
+WINDOW = 1_100
+"""Large enough for files."""
+SNAPSHOTS = {"url": "file:///tmp/snapshots", "intervalSeconds": 5}
+"""In the pod's own temporary directory: what is shown is how old they are."""
 BROKEN = [kafka_tools.Outgoing(b"S1", b'{"stationId": "S1", "number":')] * 3
 
 
@@ -63,4 +67,5 @@ class WatchedModules:
             self.numbered.until_sent_for(1)
 
     def _spec(self) -> dict[str, Any]:
-        return {"workers": {"replicas": 2}, "callback": {"source": BUSY}}
+        kept = {"window": WINDOW, "state": {"snapshots": SNAPSHOTS}}
+        return {"workers": {"replicas": 2}, "callback": {"source": BUSY}, **kept}

@@ -78,7 +78,7 @@ def _labels_of(metrics: OperatorMetrics, name: str) -> Iterator[str]:
 
 def queried(expression: str) -> set[str]:
     """The names of the series that a PromQL expression asks for."""
-    bare = re.sub(r'"[^"]*"|\{[^}]*\}|\[[^]]*\]', " ", re.sub(r'"[^"]*"', '""', expression))
+    bare = re.sub(r'"[^"]*"|\{[^}]*\}|\[[^]]*\]|\$\w+', " ", re.sub(r'"[^"]*"', '""', expression))
     bare = re.sub(r"\b(by|without|on|ignoring|group_left)\s*\([^)]*\)", " ", bare)
     names = re.findall(r"\b[a-zA-Z_:][\w:]*\b(?!\s*\()", bare)
     return {name for name in names if name not in _WORDS and not re.fullmatch(r"\d+[smhdw]", name)}
@@ -121,6 +121,7 @@ class TestQueries:
         expression = 'sum by (a, le) (rate(x_total{b="y"}[5m])) / on (c) z offset 5m > 0.1 and (w unless v)'
         assert queried(expression) == {"x_total", "z", "w", "v"}
         assert selected(expression) == {("x_total", "b")}
+        assert queried("x_total unless x_total offset $__interval") == {"x_total"}
 
     def test_a_name_that_is_nowhere_declared_is_noticed(self) -> None:
         assert "analysis_operator_reconcile_total" in declared()
@@ -162,8 +163,8 @@ class TestAlerts:
 class TestDashboards:
     def test_there_are_three(self) -> None:
         assert {name: len(each["panels"]) for name, each in DASHBOARDS.items()} == {
-            "fleet": 8,
-            "module": 10,
+            "fleet": 10,
+            "module": 14,
             "operator": 8,
         }
 
