@@ -121,12 +121,13 @@ class Store:
         if size < self._least_rows:
             return places.HeapHome(capacity)
         path = self.directory / f"{uuid.uuid4().hex}.window"
-        return self._file(path, segment_files.Shape(fields, size, capacity))
+        shape = segment_files.Shape(fields, size, capacity)
+        return self._counted(segment_files.SegmentFile(path, shape, self))
 
-    def _file(self, path: pathlib.Path, shape: segment_files.Shape) -> segment_files.SegmentFile:
-        file = segment_files.SegmentFile(path, shape, self)
+    def _counted(self, file: segment_files.SegmentFile) -> segment_files.SegmentFile:
+        """The file, whose room is counted in `used`."""
         with self._lock:
-            self._files[path.name] = weakref.ref(file)
+            self._files[file.path.name] = weakref.ref(file)
         return file
 
     def take(self, count: int) -> bool:
@@ -201,8 +202,9 @@ class Store:
     ) -> Segment:
         """The segment of a window that was kept; raises Torn if its file is not what it should be."""
         shape = segment_files.Shape(len(readers), topic.size, topic.capacity)
-        file = self._file(self.directory / kept.file, shape)
+        file = segment_files.SegmentFile(self.directory / kept.file, shape, self)
         file.reopen()
+        self._counted(file)
         if check:
             describing.verify(file, kept)
         return describing.segment_of(file, kept, readers)
@@ -240,12 +242,13 @@ class Store:
                 living = self._files.get(path.name)
                 if path.name in named or (living is not None and living() is not None):
                     continue
-                self._files.pop(path.name, None)
+                counted = self._files.pop(path.name, None) is not None
             with contextlib.suppress(OSError):
                 allocated = path.stat().st_blocks * 512
                 path.unlink()
                 path.with_suffix(".values").unlink(missing_ok=True)
-                self.give(allocated)
+                if counted:  # what a former process left is not, unless it was taken
+                    self.give(allocated)
 
     def path_of(self, slot: int) -> pathlib.Path:
         """The file of a slot's checkpoint."""

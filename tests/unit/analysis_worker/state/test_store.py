@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from analysis_worker.engine import segments
 from analysis_worker.engine.places import HeapHome, Home, Part
-from analysis_worker.state import checkpoints, store
+from analysis_worker.state import checkpoints, segment_files, store
 
 
 def a_store(directory: Path, max_bytes: int = 2**30) -> store.Store:
@@ -64,6 +65,34 @@ def test_a_file_that_nothing_needs_any_more_is_swept_and_its_room_is_free(tmp_pa
     del home
     made.sweep()
     assert (windows(made), made.used) == ([], 0)
+
+
+def test_what_a_former_process_left_is_swept_and_takes_nothing_from_what_this_one_counts(
+    tmp_path: Path,
+) -> None:
+    former = a_store(tmp_path)
+    left = a_home(former)
+    fill(left, 1_000)
+    former.close()
+    made = a_store(tmp_path)
+    home = a_home(made)
+    fill(home, 500)
+    counted = made.used
+    made.sweep()
+    assert (len(windows(made)), made.used) == (1, counted)
+
+
+def test_a_torn_file_takes_nothing_from_what_is_counted_when_it_is_swept(tmp_path: Path) -> None:
+    made = a_store(tmp_path)
+    home = a_home(made)
+    fill(home, 500)
+    counted = made.used
+    (made.directory / "torn.window").write_bytes(b"\1" * 8_192)
+    topic = naming(3, "torn.window").topics["T"]
+    with pytest.raises(segment_files.Torn):
+        made.segment(topic.windows[0], topic, segments.Readers(()), check=False)
+    made.sweep()
+    assert (len(windows(made)), made.used) == (1, counted)
 
 
 def test_a_file_that_a_checkpoint_names_is_swept_only_after_the_checkpoint(tmp_path: Path) -> None:
