@@ -268,12 +268,12 @@ class Feed:
 
     def restore_progress(self) -> float:
         """How much of the muted replay is done, 0 to 1; nothing before it has begun."""
-        if not self.connected and not self.parts:
-            return 0.0
         spans = [(*span, self.parts[place]) for place, span in self._replayed.items() if place in self.parts]
         total = sum(end - first for first, end, _ in spans)
         left = sum(max(0, end - part.progress.position) for _, end, part in spans)
-        return 1.0 - left / total if self.restoring and total else 1.0
+        if not self.restoring:
+            return 1.0
+        return 1.0 - left / total if total else float(bool(self.parts))
 
     # -- changes of the cluster and of the module -----------------------------------------------------
 
@@ -323,10 +323,7 @@ class Feed:
         reset = self.assembly.module_spec.kafka.auto_offset_reset
         for place, offset in positions.items():
             start, part = starting.Start(place, bounds[place], None, reset), self.parts[place]
-            start.tell(offset, offset, self._metrics)
-            part.progress.position = start.within(offset)
-            before = {slot: min(o, part.progress.position) for slot, o in part.done.before.items()}
-            part.done = progress.Done(before, part.done.behind)
+            starting.reposition(part, start, offset, self._metrics)
             if part.progress.position < offset:  # made anew: no slot has taken any of it
                 self._flow.keeper.made_anew(place)
                 skip = part.progress.skip

@@ -109,6 +109,14 @@ def intake_of(
     return part
 
 
+def reposition(part: intake.PartitionIntake, start: Start, offset: int, metrics: WorkerMetrics) -> None:
+    """Read on where the partition has records, for it has none at `offset`; says what is skipped."""
+    start.tell(offset, offset, metrics)
+    part.progress.position = start.within(offset)
+    before = {slot: min(done, part.progress.position) for slot, done in part.done.before.items()}
+    part.done = progress.Done(before, part.done.behind)
+
+
 def go_on(part: intake.PartitionIntake, start: Start, held: Progress) -> None:
     """Windows that were filled behind another owner go on as one's own, from where that one got to."""
     resume = {slot: start.within(start.resume(held.get(slot))) for slot in part.progress.pending}
