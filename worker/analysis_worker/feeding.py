@@ -134,8 +134,7 @@ class Feed:
             start = starting.Start(place, bounds[place], committed.get(place), self._reset(place, held))
             part = starting.intake_of(topic, start, slots, held, kept, self._metrics)
             part.restoring = self.restoring
-            position = part.progress.position
-            self._replayed[place] = (position, max([position, *part.done.before.values()]))
+            self._replayed[place] = starting.replayed(part)
             self.parts[place], self.lags[place] = part, lags.Lag(bounds[place][1])
 
     def _reset(self, place: TopicPartition, held: starting.Progress) -> spec.AutoOffsetReset:

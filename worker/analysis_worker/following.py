@@ -124,8 +124,7 @@ class FollowingFeed(feeding.Feed):
         for place, part in self.parts.items():
             start = starting.Start(place, bounds[place], None, self._reset(place, held))
             starting.go_on(part, start, held)
-            end = max([part.progress.position, *part.done.before.values()])
-            self._replayed[place] = (part.progress.position, end)
+            self._replayed[place] = starting.replayed(part)
             self.lags[place].end_offset = bounds[place][1]
         await self._flow.keeper.remember(self)
         await self._assign()

@@ -109,6 +109,12 @@ def intake_of(
     return part
 
 
+def replayed(part: intake.PartitionIntake) -> tuple[int, int]:
+    """What is to be read of a partition before it is restored: from where to where."""
+    position = part.progress.position
+    return position, max([position, *part.done.before.values()])
+
+
 def reposition(part: intake.PartitionIntake, start: Start, offset: int, metrics: WorkerMetrics) -> None:
     """Read on where the partition has records, for it has none at `offset`; says what is skipped."""
     start.tell(offset, offset, metrics)
