@@ -2,8 +2,10 @@
 
 import argparse
 import json
+import platform
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -118,3 +120,27 @@ def test_a_form_that_there_is_not_ends_it_with_a_word_on_what_there_is(
     with notified.speaking(command, end, WATCHDOG_SECONDS, DATA_ANALYSIS_LOG_FORMAT="xml") as process:
         assert first_line(process) == "the log format 'xml' is unknown: give text or json\n"
         assert process.wait(notified.HANG_SECONDS) == 2
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")
+def test_large_buffers_go_back_to_the_kernel_however_many_have_come_and_gone() -> None:
+    """glibc raises its threshold with each such buffer that is freed: then they lie on the heap."""
+    program = """
+import ctypes, sys
+from analysis_worker.commands import running
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+libc.sbrk.restype = ctypes.c_void_p
+if sys.argv[1] == "given back":
+    running.give_buffers_back()
+for size in (1_000_000, 500_000):
+    libc.free(libc.malloc(size))
+print(libc.malloc(500_000) < libc.sbrk(0))
+"""
+
+    def lies_on_the_heap(argument: str) -> bool:
+        command = [sys.executable, "-c", program, argument]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout == "True\n"
+
+    assert lies_on_the_heap("as it is")
+    assert not lies_on_the_heap("given back")
