@@ -76,6 +76,27 @@ def two(directory: Path, spec: Mapping[str, Any]) -> Iterator[tuple[WorkerProces
         yield first, second
 
 
+@contextlib.contextmanager
+def in_mid_stream(
+    kafka: KafkaEndpoint, directory: Path, delivery: str
+) -> Iterator[
+    tuple[numbered_stream.NumberedStream, list[Any], Mapping[str, Any], WorkerProcess, WorkerProcess]
+]:
+    """A stream, its records, the module and its workers, while records come; at the end all have outputs."""
+    stream = numbered_stream.make(kafka.bootstrap_servers, "moves", partitions=1)
+    spec = stream.spec(callback={"source": CALLBACK}, delivery=delivery)
+    sent = list(numbered_stream.records(RECORDS, STATIONS, keyed=False))
+    producing = threading.Thread(target=_produce_slowly, args=(stream, sent), daemon=True)
+    with two(directory, spec) as (first, second):
+        producing.start()
+        waiting.until(lambda: stream.output_count() > RECORDS // 5, what="a first part", timeout_seconds=60)
+        yield stream, sent, spec, first, second
+        producing.join()
+        kills.until_answered(stream, sent)
+        first.stop()
+        second.stop()
+
+
 def follow(second: WorkerProcess, spec: Mapping[str, Any]) -> None:
     """Let the second worker follow the slots that will move, until it is up with their owner."""
     second.replace(told(spec, "b", HALVES[1], 1, arriving=MOVED))
@@ -104,21 +125,11 @@ def take_over(second: WorkerProcess, spec: Mapping[str, Any]) -> None:
 def test_slots_moved_in_mid_stream_lose_and_double_nothing(
     kafka: KafkaEndpoint, tmp_path: Path, delivery: str, followed: bool
 ) -> None:
-    stream = numbered_stream.make(kafka.bootstrap_servers, "moves", partitions=1)
-    spec = stream.spec(callback={"source": CALLBACK}, delivery=delivery)
-    sent = list(numbered_stream.records(RECORDS, STATIONS, keyed=False))
-    producing = threading.Thread(target=_produce_slowly, args=(stream, sent), daemon=True)
-    with two(tmp_path, spec) as (first, second):
-        producing.start()
-        waiting.until(lambda: stream.output_count() > RECORDS // 5, what="a first part", timeout_seconds=60)
+    with in_mid_stream(kafka, tmp_path, delivery) as (stream, sent, spec, first, second):
         if followed:
             follow(second, spec)
         first.replace(told(spec, "a", HALVES[0] - MOVED, 2))
         take_over(second, spec)
-        producing.join()
-        kills.until_answered(stream, sent)
-        first.stop()
-        second.stop()
     found = numbered_stream.examine(stream.outputs(), sent)
     assert (found.lost, found.doubled, found.doubled_unmarked) == ([], 0, 0)
     assert found.wrong_windows == []
@@ -153,21 +164,11 @@ def test_a_followed_slot_moves_without_reading_its_windows_again(
 def test_an_owner_killed_while_it_is_followed_costs_no_record(
     kafka: KafkaEndpoint, tmp_path: Path, delivery: str
 ) -> None:
-    stream = numbered_stream.make(kafka.bootstrap_servers, "killed-owner", partitions=1)
-    spec = stream.spec(callback={"source": CALLBACK}, delivery=delivery)
-    sent = list(numbered_stream.records(RECORDS, STATIONS, keyed=False))
-    producing = threading.Thread(target=_produce_slowly, args=(stream, sent), daemon=True)
-    with two(tmp_path, spec) as (first, second):
-        producing.start()
-        waiting.until(lambda: stream.output_count() > RECORDS // 5, what="a first part", timeout_seconds=60)
+    with in_mid_stream(kafka, tmp_path, delivery) as (stream, sent, spec, first, second):
         follow(second, spec)
         first.kill()
         first.with_assignment(told(spec, "a", HALVES[0] - MOVED, 2)).start()
         take_over(second, spec)
-        producing.join()
-        kills.until_answered(stream, sent)
-        first.stop()
-        second.stop()
     found = numbered_stream.examine(stream.outputs(), sent)
     assert (found.lost, found.doubled_unmarked, found.wrong_windows) == ([], 0, [])
     if delivery == "ExactlyOnce":

@@ -28,6 +28,12 @@ class Pair:
             told = dataclasses.replace(self.workers[owner].assignment, arriving=frozenset(arriving))
             await self.workers[owner].apply(told)
 
+    async def follow(self, **slots: Iterable[int]) -> None:
+        """Slots that are about to arrive, followed until that owner is up with theirs."""
+        await self.arriving(**slots)
+        for owner, arriving in slots.items():
+            await self.followed(owner, arriving)
+
     async def followed(self, owner: str, slots: Iterable[int]) -> None:
         """Wait until a worker is up with the owners of these slots."""
         report, wanted = self.workers[owner].report, tuple(sorted(slots))

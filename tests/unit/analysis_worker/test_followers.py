@@ -54,11 +54,9 @@ async def test_followed_slots_that_move_in_mid_stream_lose_and_double_nothing(
     async with a_pair(serving) as pair:
         stream = asyncio.create_task(sending(serving, ALL, 150))
         await serving.some_out(300)
-        await pair.arriving(b=MOVED)
-        await pair.followed("b", MOVED)
+        await pair.follow(b=MOVED)
         await pair.move(MOVED)
-        await pair.arriving(a=MOVED)
-        await pair.followed("a", MOVED)
+        await pair.follow(a=MOVED)
         await pair.tell(b=SECOND, a=FIRST)
         await pair.settled()
         await stream
@@ -74,8 +72,7 @@ async def test_what_a_gainer_reads_again_of_a_followed_slot_is_only_what_came_la
     async with a_pair(serving) as pair:
         serving.send(ALL, 300)
         await serving.all_out()
-        await pair.arriving(b=MOVED)
-        await pair.followed("b", MOVED)
+        await pair.follow(b=MOVED)
         read: list[int] = []
         monkeypatch.setattr(pair.workers["b"].metrics, "consumed", lambda topic, count: read.append(count))
         await pair.move(MOVED)
@@ -95,8 +92,7 @@ async def test_slots_of_two_losers_arrive_one_after_the_other() -> None:
         pair.workers["c"] = c
         stream = asyncio.create_task(sending(serving, ALL, 150))
         await serving.some_out(200)
-        await pair.arriving(c={0, 1, 6, 7})
-        await pair.followed("c", {0, 1, 6, 7})
+        await pair.follow(c={0, 1, 6, 7})
         await pair.tell(a=FIRST - {0, 1}, c={0, 1})
         await pair.settled()
         await pair.tell(b=SECOND - {6}, c={0, 1, 6})
@@ -114,16 +110,13 @@ async def test_slots_that_will_not_arrive_after_all_leave_nothing_behind() -> No
     async with a_pair(serving) as pair:
         serving.send(ALL, 10)
         await serving.all_out()
-        await pair.arriving(b=MOVED)
-        await pair.followed("b", MOVED)
-        await pair.arriving(b={2})
-        await pair.followed("b", {2})
+        await pair.follow(b=MOVED)
+        await pair.follow(b={2})
         assert set(windows(pair.workers["b"])) == set(stations_of({2}))
         await pair.arriving(b=())
         assert windows(pair.workers["b"]) == {}
         sources = [source for source in serving.cluster.sources if source.started]
-        await pair.arriving(b={2})
-        await pair.followed("b", {2})
+        await pair.follow(b={2})
         await pair.arriving(b=())
         assert [source for source in serving.cluster.sources if source.started] == sources
         await pair.move(MOVED)
@@ -153,8 +146,7 @@ async def test_a_slot_whose_owner_is_killed_while_it_is_followed_goes_on_from_wh
     async with a_pair(serving) as pair:
         serving.send(ALL, 50)
         await serving.all_out()
-        await pair.arriving(b=MOVED)
-        await pair.followed("b", MOVED)
+        await pair.follow(b=MOVED)
         for task in pair.workers["a"]._tasks:
             task.cancel()  # as kill -9 would: it says nothing of letting go
         serving.send(ALL, 5)
@@ -190,8 +182,7 @@ async def test_stations_of_followed_slots_do_not_expire_while_old_records_are_re
         serving.sent[station] += 1
     async with a_pair(serving) as pair:
         await serving.all_out()
-        await pair.arriving(b=MOVED)
-        await pair.followed("b", MOVED)
+        await pair.follow(b=MOVED)
         b = pair.workers["b"]
         b.engine.expire(2_000_000_000_000)
         assert set(windows(b)) == set(stations_of(MOVED))
@@ -207,16 +198,14 @@ def callback(station_id, module_input):
     async with a_pair(serving) as pair:
         serving.send(ALL, 20)
         await serving.all_out()
-        await pair.arriving(b=MOVED)
-        await pair.followed("b", MOVED)
+        await pair.follow(b=MOVED)
         heat = {"topic": "HEAT", "fields": ["stationId", "heat"], "windowSize": 2, "trigger": False}
         serving.spec["inputs"] = [*SPEC["inputs"], heat]
         await pair.tell(a=FIRST, b=SECOND)
         for degrees in (7, 8):
             for station in ALL:
                 serving.cluster.produce("HEAT", {"stationId": station, "heat": degrees})
-        await pair.arriving(b=MOVED)
-        await pair.followed("b", MOVED)
+        await pair.follow(b=MOVED)
         await pair.move(MOVED)
         serving.send(ALL)
         await serving.all_out()
@@ -234,8 +223,7 @@ async def test_a_hot_change_while_slots_are_followed_begins_that_anew() -> None:
     async with a_pair(serving) as pair:
         serving.send(ALL, 20)
         await serving.all_out()
-        await pair.arriving(b=MOVED)
-        await pair.followed("b", MOVED)
+        await pair.follow(b=MOVED)
         serving.spec["inputs"] = [{**SPEC["inputs"][0], "fields": ["stationId", "power", "soc"]}]
         changed = serving.told("b", SECOND).module_spec
         await pair.workers["b"].apply(dataclasses.replace(pair.workers["b"].assignment, module_spec=changed))
@@ -255,8 +243,7 @@ async def test_what_owners_wrote_when_slots_were_last_followed_is_no_measure() -
     async with a_pair(serving) as pair:
         serving.send(ALL, 10)
         await serving.all_out()
-        await pair.arriving(b=MOVED)
-        await pair.followed("b", MOVED)
+        await pair.follow(b=MOVED)
         await pair.arriving(b=())
         serving.send(ALL, 10)
         await serving.all_out()
@@ -289,8 +276,7 @@ async def test_an_outage_only_delays_following(monkeypatch: pytest.MonkeyPatch) 
         serving.send(ALL, 20)
         await serving.all_out()
         serving.cluster.fail_next(20, "source.poll")
-        await pair.arriving(b=MOVED)
-        await pair.followed("b", MOVED)
+        await pair.follow(b=MOVED)
         serving.cluster.disconnect()
         serving.send(ALL, 5)
         polls = serving.cluster.calls["source.poll"]
@@ -330,8 +316,7 @@ async def test_aligned_slots_are_followed_in_their_partitions() -> None:
     async with a_pair(serving) as pair:
         stream = asyncio.create_task(sending(serving, ALL, 100))
         await serving.some_out(200)
-        await pair.arriving(b=MOVED)
-        await pair.followed("b", MOVED)
+        await pair.follow(b=MOVED)
         await pair.tell(a=FIRST - {2}, b=SECOND | {2})
         await pair.settled()
         await pair.tell(a=FIRST - MOVED, b=SECOND | MOVED)
