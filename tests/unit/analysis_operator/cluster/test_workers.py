@@ -60,6 +60,15 @@ class TestARealPage:
         assert told.refused == ("spec.x: is wrong; mend it",)
         assert told.explain == "waits for A"
 
+    def test_tells_what_it_has_followed_or_has_no_word_for_that(self) -> None:
+        document = page()
+        document["worker"]["followed_slots"] = [7, 8]
+        assert workers.report_of(document, "pod-1").followed == {7, 8}
+        document["worker"]["followed_slots"] = []
+        assert workers.report_of(document, "pod-1").followed == frozenset()
+        del document["worker"]["followed_slots"]
+        assert workers.report_of(document, "pod-1").followed is None
+
     @pytest.mark.parametrize("state", statuses.STATES)
     def test_is_read_in_every_state(self, state: statuses.State) -> None:
         assert report(state=state).state == state
@@ -108,6 +117,8 @@ GARBAGE: dict[str, str] = {
     "an endless epoch": json.dumps(page()).replace('"epoch": 7', '"epoch": Infinity'),
     "slots of text": json.dumps({**page(), "worker": {**page()["worker"], "slots": ["a"]}}),
     "slots of none": json.dumps({**page(), "worker": {**page()["worker"], "slots": None}}),
+    "followed slots of text": json.dumps({**page(), "worker": {**page()["worker"], "followed_slots": ["a"]}}),
+    "a followed slot": json.dumps({**page(), "worker": {**page()["worker"], "followed_slots": 5}}),
     "partitions of numbers": json.dumps({**page(), "partitions": [1, 2]}),
     "partitions of text": json.dumps({**page(), "partitions": "ab"}),
     "a lag of text": json.dumps({**page(), "partitions": [{"lag_records": "much"}]}),
