@@ -71,9 +71,9 @@ def _held(owners: Mapping[int, int], slots: int, shards: int) -> list[list[int]]
 def _quotas(held: Sequence[Sequence[int]], coming: Mapping[int, int], slots: int) -> list[int]:
     quota, left_over = divmod(slots, len(held))
 
-    def rank(shard: int) -> tuple[bool, bool, int, int]:
+    def rank(shard: int) -> tuple[bool, int, int]:
         holds = len(held[shard])
-        return holds <= quota, holds + coming.get(shard, 0) <= quota, -min(holds, quota + 1), shard
+        return holds + coming.get(shard, 0) <= quota, -min(holds, quota + 1), shard
 
     larger = frozenset(sorted(range(len(held)), key=rank)[:left_over])
     return [quota + (shard in larger) for shard in range(len(held))]

@@ -63,6 +63,18 @@ def test_what_arrives_at_nobody_or_need_not_move_counts_for_nothing(stray: dict[
     assert found == owners([0, 1], [2, 3])
 
 
+def test_what_arrives_where_it_is_held_counts_once() -> None:
+    before = owners([0], [1, 2], [3, 4])
+    found = partitioning.balanced(before, slots=7, shards=3, arriving={3: 2})
+    assert found == owners([0, 5], [1, 2, 6], [3, 4])
+
+
+def test_what_a_shard_holds_beyond_its_quota_counts_more_than_what_arrives() -> None:
+    before = owners([0], [1, 2, 3], [])
+    found = partitioning.balanced(before, slots=4, shards=3, arriving={2: 0, 3: 0})
+    assert found == owners([0], [1, 2], [3])
+
+
 def test_the_answer_is_in_the_order_of_slots() -> None:
     assert list(partitioning.balanced({3: 1, 0: 1, 2: 0}, slots=5, shards=2)) == [0, 1, 2, 3, 4]
 
