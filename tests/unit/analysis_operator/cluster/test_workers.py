@@ -38,6 +38,7 @@ class TestARealPage:
             desired_hash="abc",
             state="running",
             slots=frozenset({0, 1, 2}),
+            followed=frozenset(),
             stations=2,
             lags={("T", 0): 5},
             lag_seconds=2.5,
@@ -61,11 +62,8 @@ class TestARealPage:
         assert told.explain == "waits for A"
 
     def test_tells_what_it_has_followed_or_has_no_word_for_that(self) -> None:
+        assert report(followed_slots=(7, 8)).followed == {7, 8}
         document = page()
-        document["worker"]["followed_slots"] = [7, 8]
-        assert workers.report_of(document, "pod-1").followed == {7, 8}
-        document["worker"]["followed_slots"] = []
-        assert workers.report_of(document, "pod-1").followed == frozenset()
         del document["worker"]["followed_slots"]
         assert workers.report_of(document, "pod-1").followed is None
 
