@@ -73,6 +73,7 @@ class ShardStatus:
     shard: int = told("Number of the shard, from 0.")
     slots: str = told("Slots that it owns, as 0-31,40.", "")
     releasing: str = told("Slots that it is giving up, as 0-31,40.", "")
+    arriving: str = told("Slots that it follows, to take them over, as 0-31,40.", "")
     stations: int = told("Stations that it runs for.", 0)
     epoch: int = told("Version of the slot plan that it has confirmed.", 0)
     state: str = told("What the worker says of itself.", "")

@@ -1,11 +1,9 @@
 """Slots change hands under any interleaving of rescales, confirmations, crashes and losses: never two owners.
 
-A fleet of ConfigMaps, worker pods and the operator's view of them is simulated. What a worker may own is
-known to the simulation, while the operator knows only reports, which may be old or absent.
+Nor is a slot that is served let go of before the shard that it is wanted for has followed it.
 """
 
 import collections
-import dataclasses
 import itertools
 from collections.abc import Callable, Iterable
 
@@ -13,131 +11,24 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from analysis_operator.decisions import handover, partitioning
+from analysis_operator.decisions.handover import Readiness
+from tests.properties.handover_world import NOTHING, Event, Fleet, World
 
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """How long a busy machine takes to draw an example is not what is tested."""
 
-NOTHING: frozenset[int] = frozenset()
-Fleet = dict[int, handover.Holding]
-Event = tuple[str, int]
-
-
-@dataclasses.dataclass
-class Worker:
-    """One live pod: what it was told last, and what it still drains."""
-
-    epoch: int
-    slots: frozenset[int]
-    letting_go: frozenset[int] = NOTHING
-
-
-class World:
-    """What exists: ConfigMaps, pods, the last report of each, and the number of shards that is asked for."""
-
-    def __init__(self, slots: int) -> None:
-        self.slots = slots
-        self.shards = 0
-        self.maps: Fleet = {}
-        self.workers: dict[int, Worker] = {}
-        self.reports: dict[int, handover.Reported] = {}
-        self.last_epoch = 0
-
-    def do(self, event: Event) -> None:
-        """Let one thing happen; one that cannot happens not."""
-        getattr(self, event[0])(event[1])
-
-    def rescale(self, shards: int) -> None:
-        self.shards = shards
-
-    def reconcile(self, _: int = 0) -> None:
-        """The operator takes a step and writes it down; pods of shards that are gone are deleted."""
-        held = self.holdings()
-        self.maps = handover.step(
-            held,
-            unconfirmed={shard: self.unconfirmed(shard, holding) for shard, holding in held.items()},
-            slots=self.slots,
-            shards=self.shards,
-            serving=frozenset(self.workers),
-            last_epoch=self.last_epoch,
-        )
-        self.last_epoch = max([self.last_epoch, *(holding.epoch for holding in self.maps.values())])
-        for shard in self.workers.keys() - self.maps.keys():
-            del self.workers[shard]
-
-    def holdings(self) -> Fleet:
-        """The ConfigMaps, and what is made out of live workers whose ConfigMap is gone."""
-        held = dict(self.maps)
-        for shard in self.workers.keys() - self.maps.keys():
-            reported = self.reports.get(shard)
-            found = handover.recovered(pod_alive=True, reported=reported, slots=self.slots)
-            assert found is not None
-            held[shard] = found
-        return held
-
-    def unconfirmed(self, shard: int, holding: handover.Holding) -> frozenset[int]:
-        return handover.unconfirmed_slots(
-            holding.releasing,
-            pod_alive=shard in self.workers,
-            reported=self.reports.get(shard),
-            epoch=holding.epoch,
-        )
-
-    def start(self, shard: int) -> None:
-        """A pod starts, which it can only with its ConfigMap."""
-        if shard in self.maps and shard not in self.workers:
-            self.workers[shard] = Worker(self.maps[shard].epoch, self.maps[shard].slots)
-
-    def apply(self, shard: int) -> None:
-        """A worker sees its ConfigMap; one of an older epoch it would refuse."""
-        if shard in self.maps and shard in self.workers:
-            worker, told = self.workers[shard], self.maps[shard]
-            assert told.epoch >= worker.epoch
-            assert told.epoch > worker.epoch or told.slots == worker.slots
-            worker.letting_go = (worker.letting_go | worker.slots) - told.slots
-            worker.epoch, worker.slots = told.epoch, told.slots
-
-    def drain(self, shard: int) -> None:
-        if shard in self.workers:
-            self.workers[shard].letting_go = NOTHING
-
-    def poll(self, shard: int) -> None:
-        """The operator hears from a worker; until it does again, what it knows grows old."""
-        if shard in self.workers:
-            worker = self.workers[shard]
-            self.reports[shard] = handover.Reported(worker.epoch, worker.slots, worker.letting_go)
-
-    def silence(self, shard: int) -> None:
-        self.reports.pop(shard, None)
-
-    def crash(self, shard: int) -> None:
-        """A pod dies; its last report is still around."""
-        self.workers.pop(shard, None)
-
-    def lose(self, shard: int) -> None:
-        """A ConfigMap is deleted by hand; only what the worker answers from now on counts."""
-        self.maps.pop(shard, None)
-        self.reports.pop(shard, None)
-
-    def settle(self, shard: int) -> None:
-        """All goes well for one shard for a while."""
-        for happens in (self.start, self.apply, self.drain, self.poll):
-            happens(shard)
-
-    def owned(self) -> list[frozenset[int]]:
-        """What each worker may own in truth."""
-        return [worker.slots | worker.letting_go for worker in self.workers.values()]
-
-
 MOST_SHARDS = 4
 ANY_SHARD = st.integers(0, MOST_SHARDS - 1)
 SETTLED = [("reconcile", 0), *(("settle", shard) for shard in range(MOST_SHARDS)), ("reconcile", 0)]
+WORK = ["apply", "apply", "drain", "follow", "follow_last", "poll", "poll", "start"]
 
 
 @st.composite
 def histories(draw: st.DrawFn, *mishaps: str) -> list[Event]:
     """A fleet that runs, then rescales among what happens to some shards; the operator looks often."""
-    history: list[Event] = [("rescale", draw(st.integers(1, MOST_SHARDS))), *SETTLED]
-    kinds = st.sampled_from(["apply", "apply", "drain", "poll", "poll", "start", *mishaps])
+    older = [("image", shard) for shard in sorted(draw(st.sets(ANY_SHARD, max_size=1)))]
+    history: list[Event] = [*older, ("rescale", draw(st.integers(1, MOST_SHARDS))), *SETTLED]
+    kinds = st.sampled_from([*WORK, *mishaps])
     to_some = st.tuples(kinds, st.sets(ANY_SHARD, min_size=1, max_size=MOST_SHARDS))
     rescales = st.tuples(st.just("rescale"), st.integers(0, MOST_SHARDS).map(lambda shards: {shards}))
     happens = st.tuples(to_some | to_some | to_some | rescales, st.booleans())
@@ -148,14 +39,16 @@ def histories(draw: st.DrawFn, *mishaps: str) -> list[Event]:
 
 
 SLOTS = st.integers(1, 9)
-SOUND = histories("silence", "crash")
-HARSH = histories("silence", "crash", "lose", "lose")
+SOUND = histories("silence", "falter", "crash", "image")
+HARSH = histories("silence", "falter", "crash", "image", "lose", "lose")
+BUSY = ("reconcile", 0)
+THERE = [each for shard in (2, 3, 4) for each in (("start", shard), ("poll", shard))]
 IN_MID_HANDOVER = [
-    *[("rescale", 2), ("reconcile", 0), ("settle", 0), ("settle", 1)],
-    *[("rescale", 5), ("reconcile", 0), ("apply", 0), ("reconcile", 0), ("rescale", 3), ("reconcile", 0)],
-    *[("apply", 1), ("drain", 1), ("poll", 1), ("reconcile", 0), ("settle", 4), ("reconcile", 0)],
+    *[("rescale", 2), BUSY, ("settle", 0), ("settle", 1), ("rescale", 5), BUSY, *THERE, BUSY],
+    *[("settle", 2), ("settle", 4), BUSY, ("apply", 0), BUSY, ("rescale", 3), BUSY],
+    *[("apply", 1), ("drain", 1), ("poll", 1), BUSY, ("settle", 4), BUSY],
 ]
-"""2 -> 5 -> 3 shards before the first change of hands is over."""
+"""2 -> 5 -> 3 shards before the first change of hands is over: 2 and 4 have followed, 3 has not."""
 
 
 def apart(sets: Iterable[frozenset[int]]) -> bool:
@@ -196,11 +89,50 @@ def test_no_slot_is_given_while_another_shard_owns_it_or_lets_go(slots: int, his
     lived(slots, history, one_owner_on_paper)
 
 
+class Follows:
+    """Looks at what the operator changes: nobody waits for windows, and no work of a follower is lost."""
+
+    def __init__(self) -> None:
+        self.maps: Fleet = {}
+        self.shards = 0
+
+    def __call__(self, world: World) -> None:
+        if world.maps is not self.maps:
+            for shard, holding in self.maps.items():
+                now = world.maps.get(shard, NONE)
+                for slot in holding.slots - now.slots if shard in world.readiness.serving else ():
+                    assert world.shards == 0 or any(takes(world, other, slot) for other in world.maps)
+                if shard in world.readiness.serving and world.readiness.follows(shard):
+                    kept = now.arriving | now.slots
+                    assert world.shards != self.shards or holding.arriving <= kept
+            self.maps, self.shards = world.maps, world.shards
+        one_owner_on_paper(world)
+
+
+NONE = handover.Holding(slots=NOTHING, releasing=NOTHING, epoch=0)
+
+
+def takes(world: World, shard: int, slot: int) -> bool:
+    """Whether a worker could go on with a slot at once and is to get it, or is of an older version."""
+    worker = world.workers.get(shard)
+    if worker is None or not worker.is_ready:
+        return False
+    return worker.is_older or slot in worker.followed & world.maps[shard].arriving
+
+
+@given(SLOTS, SOUND)
+@UNHURRIED
+def test_what_is_served_is_not_let_go_of_before_it_has_been_followed(
+    slots: int, history: list[Event]
+) -> None:
+    lived(slots, history, Follows())
+
+
 @given(SLOTS, HARSH)
 @UNHURRIED
 def test_any_history_ends_in_a_balance_once_all_goes_well(slots: int, history: list[Event]) -> None:
     world = lived(slots, history, one_owner_in_truth)
-    for _ in range(4):
+    for _ in range(9):
         world.reconcile()
         for shard in list(world.maps):
             world.settle(shard)
@@ -208,7 +140,7 @@ def test_any_history_ends_in_a_balance_once_all_goes_well(slots: int, history: l
     assert partitioning.balanced(owners, slots=slots, shards=world.shards) == owners
     assert set(world.maps) == set(world.workers) == set(range(world.shards))
     assert all(world.workers[shard].slots == holding.slots for shard, holding in world.maps.items())
-    assert not any(holding.releasing for holding in world.maps.values())
+    assert not any(holding.releasing | holding.arriving for holding in world.maps.values())
 
 
 def owners_of(fleet: Fleet) -> dict[int, int]:
@@ -219,7 +151,7 @@ def owners_of(fleet: Fleet) -> dict[int, int]:
 @UNHURRIED
 def test_two_to_five_to_three_in_mid_handover_ends_in_a_balance(slots: int) -> None:
     world = lived(slots, IN_MID_HANDOVER, one_owner_on_paper)
-    for _ in range(2):
+    for _ in range(4):
         for shard in list(world.maps):
             world.settle(shard)
         world.reconcile()
@@ -250,12 +182,29 @@ def test_a_further_step_changes_nothing_until_something_is_confirmed(
 ) -> None:
     world = lived(slots, history, one_owner_in_truth)
     world.reconcile()
-    unconfirmed = {shard: holding.releasing for shard, holding in world.maps.items()}
-    serving = frozenset(world.workers)
-    again = handover.step(
-        world.maps, unconfirmed=unconfirmed, slots=slots, shards=world.shards, serving=serving
-    )
-    assert again == world.maps
+    followed = dict.fromkeys(world.workers)
+    readiness = Readiness(serving=frozenset(world.workers), followed=followed)
+    once = stepped(world.maps, readiness, slots, world.shards)
+    assert stepped(once, readiness, slots, world.shards) == once
+
+
+@given(SLOTS, SOUND)
+@UNHURRIED
+def test_a_further_step_changes_nothing_until_something_more_has_been_followed(
+    slots: int, history: list[Event]
+) -> None:
+    world = lived(slots, history, one_owner_in_truth)
+    world.reconcile()
+    followed = {shard: worker.followed for shard, worker in world.workers.items()}
+    readiness = Readiness(serving=frozenset(world.workers), followed=followed)
+    once = stepped(world.maps, readiness, slots, world.shards)
+    assert stepped(once, readiness, slots, world.shards) == once
+
+
+def stepped(maps: Fleet, readiness: Readiness, slots: int, shards: int) -> Fleet:
+    """A step when nothing has been confirmed."""
+    unconfirmed = {shard: holding.releasing for shard, holding in maps.items()}
+    return handover.step(maps, unconfirmed=unconfirmed, slots=slots, shards=shards, readiness=readiness)
 
 
 @given(SLOTS, st.integers(1, 5), st.integers(1, 5), st.lists(st.integers(0, 4), max_size=20))
@@ -269,9 +218,7 @@ def test_a_rescale_moves_what_a_balance_must_in_whatever_order_shards_confirm(
         world.settle(shard)
     world.rescale(after)
     world.reconcile()
-    for shard in range(before, after):  # nobody lets go before those that gain are there
-        world.start(shard)
-    everything = [*order, *range(before), *range(before)]
+    everything = [*order, *3 * [*range(max(before, after))]]
     released: set[int] = set()
     for shard in everything:
         world.reconcile()
@@ -286,60 +233,85 @@ def test_a_rescale_moves_what_a_balance_must_in_whatever_order_shards_confirm(
 SOME = st.frozensets(st.integers(-1, 10))
 CORRUPT = st.dictionaries(
     st.integers(0, 6),
-    st.builds(handover.Holding, slots=SOME, releasing=SOME, epoch=st.integers(0, 4)),
+    st.builds(handover.Holding, slots=SOME, releasing=SOME, arriving=SOME, epoch=st.integers(0, 4)),
     max_size=5,
 )
 """ConfigMaps as no operator would have written them."""
+READINESS = st.builds(
+    Readiness,
+    serving=st.frozensets(st.integers(0, 6)),
+    followed=st.dictionaries(st.integers(0, 6), st.none() | SOME),
+)
 
 
-@given(CORRUPT, st.dictionaries(st.integers(0, 6), SOME), st.integers(1, 9), st.integers(0, 5))
+@given(CORRUPT, st.dictionaries(st.integers(0, 6), SOME), READINESS, st.integers(1, 9), st.integers(0, 5))
 @UNHURRIED
 def test_no_configmaps_are_so_corrupt_that_a_slot_is_told_to_two_or_none_exists(
-    fleet: Fleet, unconfirmed: dict[int, frozenset[int]], slots: int, shards: int
+    fleet: Fleet, unconfirmed: dict[int, frozenset[int]], readiness: Readiness, slots: int, shards: int
 ) -> None:
-    after = handover.step(fleet, unconfirmed=unconfirmed, slots=slots, shards=shards)
+    after = handover.step(fleet, unconfirmed=unconfirmed, slots=slots, shards=shards, readiness=readiness)
     assert apart(holding.slots for holding in after.values())
-    assert all(holding.slots | holding.releasing <= set(range(slots)) for holding in after.values())
-    assert not any(holding.slots & holding.releasing for holding in after.values())
+    for holding in after.values():
+        assert holding.slots | holding.releasing | holding.arriving <= set(range(slots))
+        assert apart([holding.slots, holding.releasing, holding.arriving])
+    assert apart(holding.arriving for holding in after.values())
 
 
-@given(CORRUPT, st.dictionaries(st.integers(0, 6), SOME), st.integers(1, 9), st.integers(0, 5))
+@given(CORRUPT, st.dictionaries(st.integers(0, 6), SOME), READINESS, st.integers(1, 9), st.integers(0, 5))
 @UNHURRIED
 def test_a_slot_is_taken_only_from_who_owned_it_and_it_has_to_let_go(
-    fleet: Fleet, unconfirmed: dict[int, frozenset[int]], slots: int, shards: int
+    fleet: Fleet, unconfirmed: dict[int, frozenset[int]], readiness: Readiness, slots: int, shards: int
 ) -> None:
-    after = handover.step(fleet, unconfirmed=unconfirmed, slots=slots, shards=shards)
+    after = handover.step(fleet, unconfirmed=unconfirmed, slots=slots, shards=shards, readiness=readiness)
     for shard, holding in fleet.items():
-        then = after.get(shard, handover.Holding(slots=NOTHING, releasing=NOTHING, epoch=0))
+        then = after.get(shard, NONE)
         assert holding.slots & set(range(slots)) <= then.slots | then.releasing
 
 
-@given(CORRUPT, st.integers(1, 9), st.integers(0, 5))
+@given(CORRUPT, st.frozensets(st.integers(0, 6)), st.integers(1, 9), st.integers(0, 5))
 @UNHURRIED
-def test_of_corrupt_configmaps_a_further_step_changes_nothing(fleet: Fleet, slots: int, shards: int) -> None:
-    after = handover.step(fleet, unconfirmed={}, slots=slots, shards=shards)
-    unconfirmed = {shard: holding.releasing for shard, holding in after.items()}
-    assert handover.step(after, unconfirmed=unconfirmed, slots=slots, shards=shards) == after
+def test_of_corrupt_configmaps_a_further_step_changes_nothing(
+    fleet: Fleet, serving: frozenset[int], slots: int, shards: int
+) -> None:
+    readiness = Readiness(serving=serving)
+    after = handover.step(fleet, unconfirmed={}, slots=slots, shards=shards, readiness=readiness)
+    assert stepped(after, readiness, slots, shards) == after
 
 
-@given(CORRUPT, st.integers(1, 9), st.integers(0, 5))
+@given(CORRUPT, READINESS, st.integers(1, 9), st.integers(0, 5))
 @UNHURRIED
-def test_when_all_is_confirmed_three_steps_reach_a_balance(fleet: Fleet, slots: int, shards: int) -> None:
+def test_of_corrupt_configmaps_and_workers_of_two_versions_some_further_steps_come_to_rest(
+    fleet: Fleet, readiness: Readiness, slots: int, shards: int
+) -> None:
+    """What is wanted for a worker that does not follow is written nowhere, and may go to another first."""
+    for _ in range(4):
+        fleet = stepped(fleet, readiness, slots, shards)
+    assert stepped(fleet, readiness, slots, shards) == fleet
+
+
+@given(CORRUPT, st.booleans(), st.integers(1, 9), st.integers(0, 5))
+@UNHURRIED
+def test_when_all_is_confirmed_and_followed_three_steps_reach_a_balance(
+    fleet: Fleet, serve: bool, slots: int, shards: int
+) -> None:
+    followed = {shard: None if shard % 2 else frozenset(range(slots)) for shard in range(shards)}
+    readiness = Readiness(serving=frozenset(range(7 if serve else 0)), followed=followed)
     for _ in range(3):
-        fleet = handover.step(fleet, unconfirmed={}, slots=slots, shards=shards)
+        fleet = handover.step(fleet, unconfirmed={}, slots=slots, shards=shards, readiness=readiness)
     owners = owners_of(fleet)
     assert partitioning.balanced(owners, slots=slots, shards=shards) == owners
     assert set(fleet) == set(range(shards))
 
 
-@given(CORRUPT, st.dictionaries(st.integers(0, 6), SOME), st.integers(1, 9), st.integers(0, 5))
+@given(CORRUPT, st.dictionaries(st.integers(0, 6), SOME), READINESS, st.integers(1, 9), st.integers(0, 5))
 @UNHURRIED
 def test_the_order_in_which_holdings_are_given_means_nothing(
-    fleet: Fleet, unconfirmed: dict[int, frozenset[int]], slots: int, shards: int
+    fleet: Fleet, unconfirmed: dict[int, frozenset[int]], readiness: Readiness, slots: int, shards: int
 ) -> None:
     shuffled = dict(reversed(fleet.items()))
-    after = handover.step(fleet, unconfirmed=unconfirmed, slots=slots, shards=shards)
-    assert handover.step(shuffled, unconfirmed=unconfirmed, slots=slots, shards=shards) == after
+    after = handover.step(fleet, unconfirmed=unconfirmed, slots=slots, shards=shards, readiness=readiness)
+    again = handover.step(shuffled, unconfirmed=unconfirmed, slots=slots, shards=shards, readiness=readiness)
+    assert again == after
 
 
 @st.composite

@@ -59,6 +59,29 @@ def test_no_more_slots_move_than_must(owners: dict[int, int], slots: int, shards
     assert len(partitioning.moves(present, wanted)) == least_moves(owners, slots, shards)
 
 
+@given(OWNERS, OWNERS, SLOTS, SHARDS)
+@UNHURRIED
+def test_what_arrives_only_chooses_among_plans_that_are_as_even_and_move_as_little(
+    owners: dict[int, int], arriving: dict[int, int], slots: int, shards: int
+) -> None:
+    plain = partitioning.balanced(owners, slots=slots, shards=shards)
+    wanted = partitioning.balanced(owners, slots=slots, shards=shards, arriving=arriving)
+    assert sorted(loads(wanted, slots, shards)) == sorted(loads(plain, slots, shards))
+    present = {slot: shard for slot, shard in owners.items() if 0 <= slot < slots}
+    assert len(partitioning.moves(present, wanted)) == least_moves(owners, slots, shards)
+
+
+@given(OWNERS, SLOTS, SHARDS, st.sets(st.integers(0, 130)))
+@UNHURRIED
+def test_a_plan_that_was_told_stays_while_slots_reach_their_shards_in_any_order(
+    owners: dict[int, int], slots: int, shards: int, reached: set[int]
+) -> None:
+    wanted = partitioning.balanced(owners, slots=slots, shards=shards)
+    now = {slot: wanted[slot] if slot in reached else owners.get(slot, -1) for slot in wanted}
+    arriving = {slot: shard for slot, shard in wanted.items() if now[slot] != shard}
+    assert partitioning.balanced(now, slots=slots, shards=shards, arriving=arriving) == wanted
+
+
 @given(OWNERS, SLOTS, SHARDS, st.integers(0))
 @UNHURRIED
 def test_the_order_in_which_owners_are_given_means_nothing(

@@ -85,6 +85,7 @@ def report_of(document: Mapping[str, Any], pod_uid: str, last: Report | None = N
     seconds = [part["lag_seconds"] for part in partitions if part.get("lag_seconds") is not None]
     position = sum(int(part["position"]) for part in partitions)
     taken_at = float(worker["taken_at"])
+    followed = worker.get("followed_slots")
     return Report(
         pod_uid=pod_uid,
         taken_at=taken_at,
@@ -96,6 +97,7 @@ def report_of(document: Mapping[str, Any], pod_uid: str, last: Report | None = N
         state=str(worker["state"])[:40],
         slots=frozenset(map(int, worker["slots"])),
         letting_go=frozenset(map(int, worker.get("releasing_slots") or ())),
+        followed=None if followed is None else frozenset(map(int, followed)),
         stations=int(worker.get("station_count") or 0),
         lags=lags,
         lag_seconds=max(map(float, seconds)) if seconds else None,

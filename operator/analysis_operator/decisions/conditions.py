@@ -136,8 +136,11 @@ def _progressing(
         if alive:
             return _finding(kind, True, "Stopping", f"{alive} workers are stopping")
         return _finding(kind, False, "Suspended", "nothing is under way")
+    following = list(_following(intended))
     if any(intent.holding.releasing for intent in intended.values()):
-        return _finding(kind, True, "HandOver", "slots are changing hands")
+        return _finding(kind, True, "HandOver", "; ".join(["slots are changing hands", *following]))
+    if following:
+        return _finding(kind, True, "Following", "; ".join(following))
     waiting = [number for number, intent in intended.items() if intent.waits]
     if waiting:
         turn = ", ".join(map(str, waiting))
@@ -147,6 +150,14 @@ def _progressing(
     if told.config.lagging and not told.config.refused:
         return _finding(kind, True, "ApplyingConfig", f"{told.config.summary} workers run the new config")
     return _finding(kind, False, "Settled", "nothing is under way")
+
+
+def _following(intended: Mapping[int, Intent]) -> Iterator[str]:
+    """Say which shard follows slots that nobody lets go of yet: they wait for it."""
+    leaving = frozenset[int]().union(*(intent.holding.releasing for intent in intended.values()))
+    for number, intent in intended.items():
+        if awaited := intent.holding.arriving - leaving:
+            yield f"shard {number} follows {assignments.format_slots(awaited)}"
 
 
 def _degraded(observed: Observed, outcome: Accepted, shards: Sequence[Shard], told: ModuleStatus) -> Finding:

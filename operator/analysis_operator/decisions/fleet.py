@@ -8,7 +8,7 @@ from typing import Any
 from analysis_module import assignment as assignments
 from analysis_module import errors, names
 from analysis_operator.decisions import accepting, handover, manifests, pods
-from analysis_operator.decisions.handover import Holding
+from analysis_operator.decisions.handover import Holding, Readiness
 from analysis_operator.decisions.observed import Child, Observed, Pod, Report
 
 _NOTHING = Holding(slots=frozenset(), releasing=frozenset(), epoch=0)
@@ -146,7 +146,12 @@ def _assignment(config_map: Child | None) -> assignments.Assignment | None:
 def _holding(config_map: Child | None, assignment: assignments.Assignment) -> Holding:
     annotations = (config_map.document["metadata"].get("annotations") or {}) if config_map else {}
     releasing = _parsed(annotations.get(manifests.ANNOTATION_RELEASING))
-    return Holding(slots=assignment.slots, releasing=releasing - assignment.slots, epoch=assignment.epoch)
+    return Holding(
+        slots=assignment.slots,
+        releasing=releasing - assignment.slots,
+        epoch=assignment.epoch,
+        arriving=assignment.arriving,
+    )
 
 
 def _parsed(slots: object) -> frozenset[int]:
@@ -161,7 +166,10 @@ def _remembered(observed: Observed) -> dict[int, Holding]:
     last = observed.module.last_told
     return {
         shard.shard: Holding(
-            slots=_parsed(shard.slots), releasing=_parsed(shard.releasing), epoch=shard.epoch
+            slots=_parsed(shard.slots),
+            releasing=_parsed(shard.releasing),
+            epoch=shard.epoch,
+            arriving=_parsed(shard.arriving),
         )
         for shard in last.shards
     }
@@ -181,6 +189,31 @@ def _unconfirmed(shards: Mapping[int, Shard]) -> Iterator[tuple[int, frozenset[i
                 holding.releasing, pod_alive=shard.alive, reported=_reported(shard), epoch=holding.epoch
             ),
         )
+
+
+def readiness(shards: Mapping[int, Shard]) -> Readiness:
+    """Which workers serve, and what each has followed of what arrives at it.
+
+    Only a worker that has said that it follows is told what arrives: one of an older version, which an image
+    of the module's own may be whenever its pod starts, would not read such an Assignment.
+    """
+    return Readiness(
+        serving=frozenset(number for number, shard in shards.items() if shard.serving),
+        followed=dict(_followed(shards)),
+    )
+
+
+def _followed(shards: Mapping[int, Shard]) -> Iterator[tuple[int, frozenset[int] | None]]:
+    for number, shard in shards.items():
+        arriving, report = shard.holding.arriving, shard.report
+        if report is None:
+            if shard.serving and arriving:
+                yield number, frozenset()  # it was told, and does not answer for once: it is to go on
+        elif report.followed is None:
+            yield number, None
+        else:
+            # What it says of slots that are not named is of an earlier hand-over, and may be over any moment.
+            yield number, report.followed & arriving
 
 
 def _reported(shard: Shard) -> handover.Reported | None:

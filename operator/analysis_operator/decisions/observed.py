@@ -83,7 +83,11 @@ class Pod:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Report:
-    """What a worker said of itself at `/status`, at `taken_at`; `lags` are records by topic and partition."""
+    """What a worker said of itself at `/status`, at `taken_at`; `lags` are records by topic and partition.
+
+    `followed` are arriving slots whose windows are up with their present owner; None where the worker, being
+    of an older version, has no word for that.
+    """
 
     pod_uid: str
     taken_at: float
@@ -95,6 +99,7 @@ class Report:
     state: str = "starting"
     slots: frozenset[int] = frozenset()
     letting_go: frozenset[int] = frozenset()
+    followed: frozenset[int] | None = None
     stations: int = 0
     lags: Mapping[tuple[str, int], int] = dataclasses.field(default_factory=dict)
     lag_seconds: float | None = None

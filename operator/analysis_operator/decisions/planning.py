@@ -25,7 +25,7 @@ from analysis_operator.decisions.events import Event
 from analysis_operator.decisions.fleet import Shard
 from analysis_operator.decisions.handover import Holding
 from analysis_operator.decisions.manifests import Manifest, Reference
-from analysis_operator.decisions.observed import Child, Observed
+from analysis_operator.decisions.observed import Child, Observed, Report
 from analysis_operator.decisions.options import Options
 from analysis_operator.decisions.rollouts import Intent
 
@@ -119,7 +119,7 @@ def _holdings(asked: spec.ModuleSpec, shards: Mapping[int, Shard], observed: Obs
         unconfirmed=fleet.unconfirmed(shards),
         slots=asked.partitioning.slots,
         shards=asked.workers.replicas,
-        serving=frozenset(number for number, shard in shards.items() if shard.serving),
+        readiness=fleet.readiness(shards),
         last_epoch=observed.module.last_told.epoch,
     )
 
@@ -162,6 +162,7 @@ def _config_map(observed: Observed, accepted: Accepted, shard: Shard, intent: In
         slots=intent.holding.slots,
         shard=shard.shard,
         shards=max(accepted.asked.workers.replicas, shard.shard + 1),
+        arriving=intent.holding.arriving,
     )
     return manifests.config_map(observed.module, assignment, intent.holding.releasing)
 
@@ -233,11 +234,30 @@ def _stamps(
         if pod.rollout != intent.rollout:
             continue  # it is replaced, and would only refuse
         behind = report.epoch < intent.holding.epoch
-        lags = behind or report.applied_hash != desired
+        lags = behind or report.applied_hash != desired or _is_to_follow(report, intent, pod.stamp)
         answered = report.desired_hash == desired and bool(report.refused) and not behind
-        value = f"{desired}-{intent.holding.epoch}"
+        value = f"{desired}-{intent.holding.epoch}{_arriving_in_stamp(intent)}"
         if lags and not answered and pod.alive and not pod.terminating and _is_due(pod.stamp, value, now):
             yield Stamp(pod.name, f"{value}.{int(now)}")
+
+
+def _arriving_in_stamp(intent: Intent) -> str:
+    """What a stamp says of arriving slots, "" if there are none: a change of them gives no new epoch."""
+    arriving = assignments.format_slots(intent.holding.arriving)
+    return f"-{manifests.digest(arriving)}" if arriving else ""
+
+
+def _is_to_follow(report: Report, intent: Intent, stamp: str | None) -> bool:
+    """Whether a worker may not know yet what it is to follow, or that it is to follow no longer.
+
+    It says only what it is up with: until that is all it may not have been told, or have much to read.
+    """
+    followed = report.followed
+    if followed is None:
+        return False
+    last = (stamp or "").rpartition(".")[0].split("-", 2)
+    stamped = f"-{last[2]}" if len(last) > 2 else ""
+    return stamped != _arriving_in_stamp(intent) or not intent.holding.arriving <= followed
 
 
 def _is_due(stamp: str | None, value: str, now: float) -> bool:
@@ -290,15 +310,16 @@ def _look_again(
     options: Options,
     now: float,
 ) -> float:
-    """Soon while workers are about to follow, later while that lasts, else at the usual pace.
+    """Soon while workers are about to take something over, later while that lasts, else at the usual pace.
 
-    What a watch will tell of, as pods that start or stop, needs no look.
+    What a watch will tell of, as pods that start or stop, needs no look; what workers follow takes its time.
     """
     if tuple(stamps):
         return _SOON
     stamps_there = [shard.pod.stamp or "" for shard in shards.values() if shard.pod is not None]
     moments = [stamp.rpartition(".")[2] for stamp in stamps_there]
     fresh = any(at.isdigit() and now - int(at) < STAMP_AGAIN_SECONDS for at in moments)
-    if fresh and (told.config.lagging or verdicts.awaits_workers(told)):
+    awaited = verdicts.awaited(told)
+    if fresh and (told.config.lagging or awaited in ("HandOver", "ApplyingConfig")):
         return _SOON
-    return _LATER if verdicts.awaits_workers(told) else options.status_seconds
+    return _LATER if awaited else options.status_seconds

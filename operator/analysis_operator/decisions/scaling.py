@@ -3,7 +3,8 @@
 As a HorizontalPodAutoscaler counts: wanted = ceil(workers * lag / target), within 10 % nothing is done
 (https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/#algorithm-details). More workers
 come soon and at most twice as many at a time, fewer come one by one and only after the lag has been low for a
-while: each change moves stations. Without every worker's word, or while slots change hands, nothing is done.
+while: each change moves stations. Without every worker's word, or while slots are followed or change hands,
+nothing is done.
 """
 
 import dataclasses
@@ -84,7 +85,8 @@ def _lag_per_worker(shards: Mapping[int, Shard], replicas: int) -> float | None:
         report = shard.report if shard is not None else None
         if shard is None or report is None or report.state != "running" or not report.connected:
             return None
-        if report.lag is None or report.letting_go or shard.holding.releasing or not shard.holding.slots:
+        held = shard.holding
+        if report.lag is None or report.letting_go or held.releasing or held.arriving or not held.slots:
             return None
         lags.append(report.lag)
     return sum(lags) / len(lags) if lags else None

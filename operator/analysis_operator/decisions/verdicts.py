@@ -15,6 +15,9 @@ from analysis_operator.decisions.fleet import Shard
 from analysis_operator.decisions.observed import Observed, Report
 from analysis_operator.decisions.rollouts import Intent
 
+_BY_WORD = ("HandOver", "Following", "ApplyingConfig")
+"""Reasons of Progressing that only the workers' word ends: no watch tells of it."""
+
 
 def refused(observed: Observed, outcome: Refused, shards: Mapping[int, Shard], now: float) -> ModuleStatus:
     """Status of a module that cannot be run: what ran still runs, and all figures stay as they were."""
@@ -87,12 +90,10 @@ def _with_figures(told: ModuleStatus, reports: Iterable[Report]) -> ModuleStatus
     )
 
 
-def awaits_workers(told: ModuleStatus) -> bool:
-    """Whether something is under way that only the workers' own word can end: no watch tells of it."""
-    return any(
-        each.type is ConditionType.PROGRESSING and each.reason in ("HandOver", "ApplyingConfig")
-        for each in told.conditions
-    )
+def awaited(told: ModuleStatus) -> str:
+    """The reason of what is under way that only the workers' own word can end, "" if nothing is."""
+    found = (each.reason for each in told.conditions if each.type is ConditionType.PROGRESSING)
+    return next((reason for reason in found if reason in _BY_WORD), "")
 
 
 def _rounded(value: float) -> float:
@@ -134,6 +135,7 @@ def _shard(shard: Shard, intent: Intent) -> ShardStatus:
         shard=shard.shard,
         slots=assignments.format_slots(intent.holding.slots),
         releasing=assignments.format_slots(intent.holding.releasing),
+        arriving=assignments.format_slots(intent.holding.arriving),
         stations=report.stations if report is not None else 0,
         epoch=intent.holding.epoch,
         state=state,

@@ -7,15 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from analysis_module import assignment as assignments
-from analysis_module import changes as spec_changes
-from analysis_module import names, spec
+from analysis_module import names
 from analysis_module.assignment import Assignment
 from analysis_operator.decisions import manifests, planning, pods
 from analysis_operator.decisions.manifests import Manifest, Reference
-from analysis_operator.decisions.observed import Child, Key, Module, Observed, Pod, Report
+from analysis_operator.decisions.observed import Child, Key, Module, Observed, Pod
 from analysis_operator.decisions.options import Options
 from analysis_operator.decisions.planning import Apply, Plan
 from tests.unit.analysis_operator import api_server
+from tests.unit.analysis_operator.fleet_workers import Worker
 
 NOW = 1_762_480_000.0
 """Seconds since the epoch: when things happen in tests that do not care."""
@@ -117,44 +117,6 @@ def a_module(document: Mapping[str, Any] = SHORTEST, **changes: Any) -> Module:
     return Module(**given)
 
 
-@dataclasses.dataclass
-class Worker:
-    """A worker's process: what it runs, and which slots it still drains."""
-
-    assignment: Assignment
-    desired_hash: str
-    draining: frozenset[int] = frozenset()
-    refused: tuple[str, ...] = ()
-
-    def take_over(self, told: Assignment, *, refusal: str | None = None) -> None:
-        """Do what a worker does with a new Assignment: refuse it, or let go of what it lost."""
-        self.desired_hash = told.config_hash
-        paths = spec_changes.compared(self.assignment.module_spec, told.module_spec).paths
-        rolling = [path for path, change in paths.items() if change > spec.Change.HOT]
-        self.refused = (refusal,) if refusal else tuple(rolling)
-        if not self.refused:
-            self.draining |= self.assignment.slots - told.slots
-            self.assignment = told
-
-    def report(self, pod_uid: str, now: float, **changes: Any) -> Report:
-        """What it says of itself."""
-        given: dict[str, Any] = {
-            "pod_uid": pod_uid,
-            "taken_at": now,
-            "owner": self.assignment.owner,
-            "epoch": self.assignment.epoch,
-            "applied_hash": self.assignment.config_hash,
-            "desired_hash": self.desired_hash,
-            "refused": self.refused,
-            "state": "running",
-            "slots": self.assignment.slots,
-            "letting_go": self.draining,
-            "connected": True,
-            **changes,
-        }
-        return Report(**given)
-
-
 class Fleet:
     """A module, what was made for it, its pods and workers; `now` is its clock, seconds since the epoch."""
 
@@ -167,6 +129,8 @@ class Fleet:
         self.workers: dict[str, Worker] = {}
         self.silent: set[str] = set()
         """Pods whose worker does not answer."""
+        self.older = True
+        """Whether the workers of new pods are of a version that does not follow slots."""
         self.said: dict[str, Any] = {}
         """What every worker says otherwise than one that is well."""
         self.seen: dict[str, Any] = {}
@@ -282,7 +246,8 @@ class Fleet:
         )
         told = self.assignment(self.pods[name].shard)
         if told is not None:
-            self.workers[name] = Worker(told, told.config_hash)
+            followed = None if self.older else frozenset[int]()
+            self.workers[name] = Worker(told, told.config_hash, followed=followed)
 
     def end_pod(self, name: str) -> None:
         """Let a pod and its worker be gone."""
@@ -294,14 +259,16 @@ class Fleet:
         pod = self.pod(shard)
         self.pods[pod.name] = dataclasses.replace(pod, **changes)
 
-    def run_workers(self, *, drain: bool = True, refusal: str | None = None) -> None:
-        """Let workers take their ConfigMaps over, and with `drain` be done with what they let go of."""
+    def run_workers(self, *, drain: bool = True, refusal: str | None = None, follow: bool = True) -> None:
+        """Let workers take their ConfigMaps over; by default they drain and follow all at once."""
         for name, worker in self.workers.items():
             told = self.assignment(self.pods[name].shard)
             if told is not None and told != worker.assignment:
                 worker.take_over(told, refusal=refusal)
             if drain:
                 worker.draining = frozenset()
+            if follow and worker.followed is not None:
+                worker.followed = worker.assignment.arriving
 
     # -- what one sees of it ------------------------------------------------------------------------
 
@@ -323,11 +290,20 @@ class Fleet:
         found = self.objects.get(Reference("ConfigMap", f"demo-{shard}"))
         return None if found is None else Assignment.from_json(found["data"][names.ASSIGNMENT_FILE])
 
-    def slots(self) -> dict[int, str]:
-        """The slots in each shard's ConfigMap."""
+    def told(self) -> dict[int, Assignment]:
+        """The Assignment in each shard's ConfigMap."""
         numbers = sorted(pod_shard(each) for each in self.objects if each.kind == "ConfigMap")
         told = {number: self.assignment(number) for number in numbers}
-        return {number: assignments.format_slots(each.slots) for number, each in told.items() if each}
+        return {number: each for number, each in told.items() if each}
+
+    def slots(self) -> dict[int, str]:
+        """The slots in each shard's ConfigMap."""
+        return {number: assignments.format_slots(each.slots) for number, each in self.told().items()}
+
+    def arriving(self) -> dict[int, str]:
+        """The arriving slots in each shard's ConfigMap that names some."""
+        found = {number: assignments.format_slots(each.arriving) for number, each in self.told().items()}
+        return {number: slots for number, slots in found.items() if slots}
 
     def owned_twice(self) -> set[int]:
         """Slots that more than one worker owns or drains."""
@@ -340,9 +316,12 @@ class Fleet:
         return doubled
 
 
-def settled(document: Mapping[str, Any] = SHORTEST, options: Options | None = None) -> Fleet:
+def settled(
+    document: Mapping[str, Any] = SHORTEST, options: Options | None = None, *, older: bool = True
+) -> Fleet:
     """A fleet that runs, with nothing left to do."""
     fleet = Fleet(document, options)
+    fleet.older = older
     fleet.settle()
     return fleet
 

@@ -117,6 +117,14 @@ def _handing_over() -> Fleet:
     return fleet
 
 
+def _following() -> Fleet:
+    fleet = fleets.settled(TWO, older=False)
+    fleet.edit(fleets.with_workers(replicas=3))
+    fleet.step()
+    fleet.run_pods()
+    return fleet
+
+
 def _scaled_to_none() -> Fleet:
     fleet = _scaled(0)()
     fleet.settle()
@@ -185,6 +193,8 @@ SITUATIONS: Mapping[str, Situation] = {
     "scaled up, all assigned": Situation(_scaled(3), "Progressing", "Assigned", "True", "Assigned"),
     "handing over": Situation(_handing_over, "Progressing", "Progressing", "True", "HandOver"),
     "handing over, not assigned": Situation(_handing_over, "Progressing", "Assigned", "False", "HandOver"),
+    "following": Situation(_following, "Progressing", "Progressing", "True", "Following"),
+    "following, all assigned": Situation(_following, "Progressing", "Assigned", "True", "Assigned"),
     "scaled to nothing": Situation(_scaled_to_none, "Suspended", "Ready", "False", "NoWorkers"),
     "scaled to nothing, not assigned": Situation(
         _scaled_to_none, "Suspended", "Assigned", "False", "NoWorkers"

@@ -38,6 +38,7 @@ class TestARealPage:
             desired_hash="abc",
             state="running",
             slots=frozenset({0, 1, 2}),
+            followed=frozenset(),
             stations=2,
             lags={("T", 0): 5},
             lag_seconds=2.5,
@@ -59,6 +60,12 @@ class TestARealPage:
         assert (told.applied_hash, told.desired_hash, told.epoch) == (None, "new", 3)
         assert told.refused == ("spec.x: is wrong; mend it",)
         assert told.explain == "waits for A"
+
+    def test_tells_what_it_has_followed_or_has_no_word_for_that(self) -> None:
+        assert report(followed_slots=(7, 8)).followed == {7, 8}
+        document = page()
+        del document["worker"]["followed_slots"]
+        assert workers.report_of(document, "pod-1").followed is None
 
     @pytest.mark.parametrize("state", statuses.STATES)
     def test_is_read_in_every_state(self, state: statuses.State) -> None:
@@ -108,6 +115,8 @@ GARBAGE: dict[str, str] = {
     "an endless epoch": json.dumps(page()).replace('"epoch": 7', '"epoch": Infinity'),
     "slots of text": json.dumps({**page(), "worker": {**page()["worker"], "slots": ["a"]}}),
     "slots of none": json.dumps({**page(), "worker": {**page()["worker"], "slots": None}}),
+    "followed slots of text": json.dumps({**page(), "worker": {**page()["worker"], "followed_slots": ["a"]}}),
+    "a followed slot": json.dumps({**page(), "worker": {**page()["worker"], "followed_slots": 5}}),
     "partitions of numbers": json.dumps({**page(), "partitions": [1, 2]}),
     "partitions of text": json.dumps({**page(), "partitions": "ab"}),
     "a lag of text": json.dumps({**page(), "partitions": [{"lag_records": "much"}]}),

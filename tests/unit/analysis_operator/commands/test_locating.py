@@ -42,6 +42,17 @@ async def test_a_slot_on_its_way_is_still_with_who_lets_go_of_it() -> None:
     assert "letting go" in await where(fleet)
 
 
+async def test_a_slot_is_with_its_owner_while_another_follows_it() -> None:
+    fleet = views.running(1)
+    fleet.older = False
+    fleet.edit(views.a_spec(2))
+    fleet.step()
+    fleet.run_pods()
+    fleet.step()
+    assert fleet.arriving() == {1: "4-7"}
+    assert (await where(fleet)).splitlines()[1].split()[2:5] == ["0", fleet.pod(0).name, "ready"]
+
+
 async def test_a_shard_without_a_pod_is_told_without_one() -> None:
     fleet = views.running()
     fleet.end_pod(fleet.pod(1).name)

@@ -8,7 +8,7 @@ import pytest
 from analysis_module import names
 from analysis_operator.decisions import fleet as fleet_view
 from analysis_operator.decisions.fleet import Shard
-from analysis_operator.decisions.handover import Holding
+from analysis_operator.decisions.handover import Holding, Readiness
 from analysis_operator.decisions.manifests import Reference
 from tests.unit.analysis_operator import fleets
 from tests.unit.analysis_operator.fleets import Fleet
@@ -146,6 +146,53 @@ class TestTwoPodsOfAShard:
         assert fleet_view.unconfirmed(shards(fleet)) == {0: frozenset(range(32, 64))}
         fleet.pods["demo-0-other"] = dataclasses.replace(fleet.pods["demo-0-other"], alive=False)
         assert fleet_view.unconfirmed(shards(fleet)) == {}
+
+
+class TestReadiness:
+    """Two workers serve, the second one of which was told that all slots of the first will come to it."""
+
+    @pytest.fixture
+    def fleet(self) -> Fleet:
+        fleet = fleets.settled(fleets.with_workers(replicas=2), older=False)
+        told = fleet.assignment(1)
+        assert told is not None
+        arriving = dataclasses.replace(told, arriving=frozenset(range(32)))
+        fleet.object("ConfigMap", "demo-1")["data"][names.ASSIGNMENT_FILE] = arriving.to_json()
+        return fleet
+
+    def followed(self, fleet: Fleet) -> dict[int, frozenset[int] | None]:
+        return dict(fleet_view.readiness(shards(fleet)).followed)
+
+    def test_is_whom_one_may_wait_for(self, fleet: Fleet) -> None:
+        fleet.worker(1).followed = frozenset({3, 4})
+        assert shards(fleet)[1].holding.arriving == frozenset(range(32))
+        assert fleet_view.readiness(shards(fleet)) == Readiness(
+            serving=frozenset({0, 1}), followed={0: frozenset(), 1: frozenset({3, 4})}
+        )
+
+    def test_counts_no_word_on_slots_that_are_not_named(self, fleet: Fleet) -> None:
+        fleet.worker(0).followed = frozenset({40})
+        fleet.worker(1).followed = frozenset({3, 40, 99})
+        assert self.followed(fleet) == {0: frozenset(), 1: frozenset({3})}
+
+    def test_has_none_for_a_worker_of_an_older_version(self, fleet: Fleet) -> None:
+        fleet.worker(0).followed = None
+        assert self.followed(fleet)[0] is None
+
+    def test_keeps_who_was_told_and_does_not_answer_while_it_serves(self, fleet: Fleet) -> None:
+        fleet.silent = {fleet.pod(0).name, fleet.pod(1).name}
+        assert self.followed(fleet) == {1: frozenset()}
+        fleet.change_pod(1, ready=False)
+        assert self.followed(fleet) == {}
+
+    def test_of_a_lost_configmap_is_by_the_status(self, fleet: Fleet) -> None:
+        fleet.step()
+        fleet.module = dataclasses.replace(
+            fleet.module,
+            status={"shards": [{"shard": 1, "slots": "32-63", "epoch": 9, "arriving": "0-31"}]},
+        )
+        del fleet.objects[Reference("ConfigMap", "demo-1")]
+        assert shards(fleet)[1].holding.arriving == frozenset(range(32))
 
 
 def test_a_report_of_another_pod_of_the_same_name_is_not_believed() -> None:

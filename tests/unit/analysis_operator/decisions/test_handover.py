@@ -1,29 +1,56 @@
-"""The two-step hand-over: a gainer is told once the loser has confirmed, and nobody else notices."""
+"""The hand-over: the gainer follows, the loser confirms, the gainer is told, and nobody else notices."""
 
 from collections.abc import Iterable, Mapping
+from typing import ClassVar
 
 import pytest
 
 from analysis_operator.decisions import handover
+from analysis_operator.decisions.handover import Readiness
 
 Fleet = Mapping[int, handover.Holding]
 
 
-def held(slots: Iterable[int] = (), releasing: Iterable[int] = (), epoch: int = 1) -> handover.Holding:
-    return handover.Holding(slots=frozenset(slots), releasing=frozenset(releasing), epoch=epoch)
+def held(
+    slots: Iterable[int] = (), releasing: Iterable[int] = (), epoch: int = 1, arriving: Iterable[int] = ()
+) -> handover.Holding:
+    return handover.Holding(
+        slots=frozenset(slots),
+        releasing=frozenset(releasing),
+        epoch=epoch,
+        arriving=frozenset(arriving),
+    )
 
 
-def step(fleet: Fleet, shards: int, *, slots: int = 8, last: int = 0) -> dict[int, handover.Holding]:
+NOBODY = Readiness()
+
+
+def following(*followed: Iterable[int] | None) -> Readiness:
+    """Workers that all serve, by what each has followed; None for one of an older version."""
+    said = {shard: None if slots is None else frozenset(slots) for shard, slots in enumerate(followed)}
+    return Readiness(serving=frozenset(said), followed=said)
+
+
+def step(
+    fleet: Fleet, shards: int, ready: Readiness = NOBODY, *, slots: int = 8, last: int = 0
+) -> dict[int, handover.Holding]:
     """A step when nothing has been confirmed."""
     unconfirmed = {shard: holding.releasing for shard, holding in fleet.items()}
-    return handover.step(fleet, unconfirmed=unconfirmed, slots=slots, shards=shards, last_epoch=last)
+    return handover.step(
+        fleet, unconfirmed=unconfirmed, slots=slots, shards=shards, readiness=ready, last_epoch=last
+    )
 
 
 def confirmed(
-    fleet: Fleet, shards: int, *, slots: int = 8, still: Mapping[int, frozenset[int]] | None = None
+    fleet: Fleet,
+    shards: int,
+    ready: Readiness = NOBODY,
+    *,
+    slots: int = 8,
+    still: Mapping[int, frozenset[int]] | None = None,
 ) -> dict[int, handover.Holding]:
     """A step when all but `still` has been confirmed."""
-    return handover.step(fleet, unconfirmed=still or {}, slots=slots, shards=shards)
+    return handover.step(fleet, unconfirmed=still or {}, slots=slots, shards=shards, readiness=ready)
 
 
 ONE = {0: held(range(8))}
@@ -124,6 +151,68 @@ def test_slots_nobody_holds_are_given_out() -> None:
 def test_a_shard_that_was_told_nothing_gets_an_epoch_though_it_gets_no_slot() -> None:
     fleet = {0: held(range(8)), 1: held(releasing=range(8), epoch=0)}
     assert step(fleet, 1) == {0: held(range(8)), 1: held(releasing=range(8), epoch=2)}
+
+
+class TestWhatIsServed:
+    """One shard serves all eight slots, and four of them are wanted for the second one."""
+
+    arriving: ClassVar[Fleet] = {0: held(range(8)), 1: held(arriving=range(4, 8), epoch=2)}
+
+    def test_is_told_to_the_gainer_as_arriving_and_stays(self) -> None:
+        assert step(ONE, 2, following([], [])) == self.arriving
+        assert step(self.arriving, 2, following([], [])) == self.arriving
+
+    def test_goes_slot_by_slot_as_it_has_been_followed_and_is_named_until_it_is_told(self) -> None:
+        ready = following([], [5, 7])
+        letting_go = step(self.arriving, 2, ready)
+        assert letting_go == {0: held([0, 1, 2, 3, 4, 6], [5, 7], 3), 1: self.arriving[1]}
+        after = confirmed(letting_go, 2, ready, still={0: frozenset({7})})
+        assert after == {
+            0: held([0, 1, 2, 3, 4, 6], [7], 3),
+            1: held([5], epoch=4, arriving=[4, 6, 7]),
+        }
+
+    def test_stays_while_the_follower_does_not_serve(self) -> None:
+        ready = Readiness(serving=frozenset({0}), followed={0: frozenset(), 1: frozenset(range(4, 8))})
+        assert step(self.arriving, 2, ready) == self.arriving
+
+    def test_goes_at_once_to_a_worker_of_an_older_version_which_is_told_nothing_before(self) -> None:
+        assert step(ONE, 2, following([], None)) == RELEASING
+
+    def test_stays_while_the_gainer_has_not_said_whether_it_follows_and_is_not_named(self) -> None:
+        ready = Readiness(serving=frozenset({0, 1}), followed={0: frozenset()})
+        assert step(ONE, 2, ready) == {0: held(range(8)), 1: held(epoch=2)}
+
+    def test_goes_at_once_when_it_is_served_no_more(self) -> None:
+        ready = Readiness(serving=frozenset({1}), followed={1: frozenset()})
+        assert step(self.arriving, 2, ready) == {
+            0: held(range(4), range(4, 8), 3),
+            1: held(arriving=range(4, 8), epoch=2),
+        }
+
+    def test_arrives_nowhere_once_the_rescale_is_taken_back_and_no_epoch_changes(self) -> None:
+        assert step(self.arriving, 1, following([], [4])) == {0: held(range(8))}
+        three = {**self.arriving, 1: held(arriving=range(4, 6), epoch=2), 2: held(arriving=[6, 7], epoch=2)}
+        after = step(three, 2, following([], [], []))
+        assert after == {0: held(range(8)), 1: held(arriving=range(4, 8), epoch=2)}
+
+    def test_is_promised_to_one_shard_though_another_serves_earlier_by_and_by(self) -> None:
+        first = step(ONE, 3, Readiness(serving=frozenset({0, 2}), followed={2: frozenset()}))
+        assert first[2].arriving == {3, 4}
+        second = step(first, 3, following([], [], []))
+        assert (second[1].arriving, second[2].arriving) == ({5, 6, 7}, {3, 4})
+
+    def test_is_promised_to_one_shard_though_another_holds_more_meanwhile(self) -> None:
+        fleet = {0: held(range(7)), 1: held(arriving=[3, 4, 5]), 2: held([7], arriving=[6])}
+        assert step(fleet, 3, following([], [], [])) == fleet
+
+    def test_does_not_arrive_where_it_is_still_drained(self) -> None:
+        fleet = {0: held([0]), 1: held(releasing=[1], epoch=2), 2: held(releasing=[1], epoch=2)}
+        assert step(fleet, 2, following([], [], []), slots=2)[1] == held(releasing=[1], epoch=2)
+
+    def test_is_dropped_from_what_arrives_where_it_does_not_exist(self) -> None:
+        fleet = {0: held([0, 1]), 1: held(arriving=[-1, 1, 9])}
+        assert step(fleet, 2, following([], [], []), slots=2)[1].arriving == {1}
 
 
 RELEASED = frozenset({1, 2, 3})

@@ -41,6 +41,40 @@ def test_the_shard_that_holds_most_keeps_the_larger_quota() -> None:
     assert partitioning.balanced(before, slots=7, shards=2) == owners([0, 1, 6], [2, 3, 4, 5])
 
 
+def test_what_is_free_goes_where_it_arrives_while_there_is_room() -> None:
+    before = owners([0, 1, 2, 3, 4, 5, 6, 7])
+    arriving = {6: 1, 7: 1, 3: 2, 5: 1, 4: 1}
+    found = partitioning.balanced(before, slots=8, shards=3, arriving=arriving)
+    assert found == owners([0, 1, 2], [4, 5, 6], [3, 7])
+
+
+def test_the_shard_that_was_told_so_gets_the_larger_quota_before_one_that_holds_more() -> None:
+    before = owners([0, 1, 2, 3, 4, 5, 6], [], [7])
+    assert partitioning.balanced(before, slots=8, shards=3) == owners([0, 1, 2], [3, 4], [5, 6, 7])
+    arriving = {3: 1, 4: 1, 5: 1}
+    found = partitioning.balanced(before, slots=8, shards=3, arriving=arriving)
+    assert found == owners([0, 1, 2], [3, 4, 5], [6, 7])
+
+
+@pytest.mark.parametrize("stray", [{9: 1}, {-1: 1}, {1: -1}, {1: 7}, {0: 1}])
+def test_what_arrives_at_nobody_or_need_not_move_counts_for_nothing(stray: dict[int, int]) -> None:
+    before = owners([0, 1, 2, 3])
+    found = partitioning.balanced(before, slots=4, shards=2, arriving=stray)
+    assert found == owners([0, 1], [2, 3])
+
+
+def test_what_arrives_where_it_is_held_counts_once() -> None:
+    before = owners([0], [1, 2], [3, 4])
+    found = partitioning.balanced(before, slots=7, shards=3, arriving={3: 2})
+    assert found == owners([0, 5], [1, 2, 6], [3, 4])
+
+
+def test_what_a_shard_holds_beyond_its_quota_counts_more_than_what_arrives() -> None:
+    before = owners([0], [1, 2, 3], [])
+    found = partitioning.balanced(before, slots=4, shards=3, arriving={2: 0, 3: 0})
+    assert found == owners([0], [1, 2], [3])
+
+
 def test_the_answer_is_in_the_order_of_slots() -> None:
     assert list(partitioning.balanced({3: 1, 0: 1, 2: 0}, slots=5, shards=2)) == [0, 1, 2, 3, 4]
 
