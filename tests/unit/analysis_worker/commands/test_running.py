@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import platform
 import signal
 import subprocess
 import sys
@@ -122,7 +121,6 @@ def test_a_form_that_there_is_not_ends_it_with_a_word_on_what_there_is(
         assert process.wait(notified.HANG_SECONDS) == 2
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")
 def test_large_buffers_go_back_to_the_kernel_however_many_have_come_and_gone() -> None:
     """glibc raises its threshold with each such buffer that is freed: then they lie on the heap."""
     program = """
