@@ -126,6 +126,8 @@ def test_scaled_to_5_and_back_to_3_every_record_has_one_output(life: Life) -> No
         life.module.until_pods(replicas)
     life.stop_sending()
     assert life.examine() == numbered_stream.Findings([], 0, 0, [], [])
+    for pod in life.module.pods():
+        assert "are followed, to be taken over" in life.node.log(pod)
 
 
 def test_a_rolling_edit_replaces_one_worker_after_the_other(life: Life) -> None:
