@@ -47,7 +47,7 @@ class ProgressTail:
 
 
 @dataclasses.dataclass(frozen=True)
-class Parts:
+class Needs:
     """What followers need of their worker.
 
     `restore` puts windows that were kept somewhere into the engine, `spawn` does work beside all else.
@@ -63,20 +63,20 @@ class Parts:
 class Follower:
     """Follows some slots, with one feed; `is_up` once that has come as far as their owners, and stays so."""
 
-    def __init__(self, slots: set[int], parts: "Parts") -> None:
+    def __init__(self, slots: set[int], needs: Needs) -> None:
         self.slots = slots
         self.begun = False
         self.is_up = False
-        self._parts = parts
+        self._needs = needs
         self._task: asyncio.Task[None] | None = None
         self.feed = self._feed_of(slots)
 
     def _feed_of(self, slots: set[int]) -> FollowingFeed:
-        return self._parts.make_feed(intake.Reader(self._parts.engine, slots, keeps_unclaimed=False))
+        return self._needs.make_feed(intake.Reader(self._needs.engine, slots, keeps_unclaimed=False))
 
     def start(self) -> None:
         """Follow, from where it is."""
-        self._task = self._parts.spawn(self._run)
+        self._task = self._needs.spawn(self._run)
 
     async def pause(self) -> None:
         """Follow no further: what was taken is in the windows."""
@@ -98,7 +98,7 @@ class Follower:
                 if not self.begun:
                     await self._begin()
                 else:
-                    self.feed.allow(self._parts.tail.newest)
+                    self.feed.allow(self._needs.tail.newest)
                     await self.feed.step()
                     self.is_up = self.is_up or self.feed.is_up
             except ports.OffsetsOutOfRange:
@@ -111,17 +111,17 @@ class Follower:
 
     async def _begin(self) -> None:
         """Take the positions up, once every slot has some progress."""
-        held = {slot: self._parts.tail.newest[slot] for slot in self.slots if slot in self._parts.tail.newest}
+        held = {slot: self._needs.tail.newest[slot] for slot in self.slots if slot in self._needs.tail.newest}
         if len(held) < len(self.slots):
             await asyncio.sleep(_POLL_SECONDS)
             return
-        await self.feed.begin(held, await self._parts.restore(held))
+        await self.feed.begin(held, await self._needs.restore(held))
         self.begun = True
 
     async def _anew(self) -> None:
         await self.feed.close()
-        self._parts.engine.unfollow(self.slots)
-        self._parts.engine.follow(self.slots)
+        self._needs.engine.unfollow(self.slots)
+        self._needs.engine.follow(self.slots)
         self.feed = self._feed_of(set(self.slots))
         self.begun = self.is_up = False
 
@@ -134,8 +134,8 @@ class Follower:
 class Followers:
     """Follows the slots that a worker's Assignment says are arriving."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, needs: Needs) -> None:
+        self._needs = needs
         self._followers: list[Follower] = []
         self._reading: asyncio.Task[None] | None = None
 
@@ -159,10 +159,10 @@ class Followers:
         unwanted = self.slots - wanted
         for feed, _ in await self._leave(unwanted):
             await feed.close()
-        self._parts.engine.unfollow(unwanted)
+        self._needs.engine.unfollow(unwanted)
         if fresh := wanted - self.slots:
-            self._parts.engine.follow(fresh)
-            follower = Follower(fresh, self._parts)
+            self._needs.engine.follow(fresh)
+            follower = Follower(fresh, self._needs)
             self._followers.append(follower)
             follower.start()
             log.info("slots %s are followed, to be taken over", sorted(fresh))
@@ -175,7 +175,7 @@ class Followers:
             if begun:
                 feeds.append(feed)
             else:
-                self._parts.engine.unfollow(feed.reader.slots)
+                self._needs.engine.unfollow(feed.reader.slots)
                 await feed.close()
         await self._read_progress()
         return feeds
@@ -207,7 +207,7 @@ class Followers:
     async def _read_progress(self) -> None:
         """Read what others write as long as something is followed."""
         if self._followers and self._reading is None:
-            self._reading = self._parts.spawn(self._parts.tail.run)
+            self._reading = self._needs.spawn(self._needs.tail.run)
         elif not self._followers and self._reading is not None:
             self._reading.cancel()
             await asyncio.gather(self._reading, return_exceptions=True)

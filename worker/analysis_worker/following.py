@@ -45,11 +45,15 @@ class FollowingFeed(feeding.Feed):
         await self._flow.keeper.recall(self, first=False, writes=not self.following)
 
     def allow(self, newest: Newest) -> None:
-        """Read all that is done by now, of every slot: one that is further ahead waits for the others."""
+        """Read all that is done by now, of every slot: one that is further ahead waits for the others.
+
+        Of a partition that some slot's progress does not name yet nothing may be read.
+        """
         for place, part in self.parts.items():
-            done = (newest[slot].offsets for slot in part.progress.pending if slot in newest)
-            reached = [offsets[place] for offsets in done if place in offsets]
-            self._limits[place] = min(reached, default=part.progress.position)
+            slots = part.progress.pending.keys() & newest.keys()
+            done = [newest[slot].offsets[place] for slot in slots if place in newest[slot].offsets]
+            if len(done) == len(part.progress.pending):
+                self._limits[place] = min(done, default=part.progress.position)
 
     @property
     def is_up(self) -> bool:

@@ -28,7 +28,7 @@ class Moves:
         self.releasing: tuple[int, ...] = ()
         self.released: tuple[int, ...] = ()
         self.followers = followers.Followers(
-            followers.Parts(
+            followers.Needs(
                 worker.engine,
                 followers.ProgressTail(worker.assembly.wiring.progress_topic, worker.connector.source),
                 functools.partial(worker.make_feed, following.FollowingFeed),
@@ -88,10 +88,13 @@ class Moves:
         for feed in followed:
             await worker.reached(functools.partial(feed.go_on, held))
             await worker.committer.initial(feed)
+            self._arrive(feed)
         for gain in restored:
             await self.restore(gain, held)
-        for gain in (*followed, *restored):
-            self._arrivals[gain] = worker.spawn(functools.partial(self._bring_up, gain))
+            self._arrive(gain)
+
+    def _arrive(self, gain: feeding.Feed) -> None:
+        self._arrivals[gain] = self._worker.spawn(functools.partial(self._bring_up, gain))
 
     async def restore(self, feed: feeding.Feed, held: starting.Progress) -> None:
         """Put the windows that were kept of a feed's slots into the engine, and let it begin."""

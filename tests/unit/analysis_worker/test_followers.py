@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from analysis_module import names, spec
-from analysis_worker import followers, service
+from analysis_worker import feeding, followers, service
 from analysis_worker.engine import views
 from tests.fakes.kafka import FakeKafka
 from tests.unit.analysis_worker.in_memory import INPUT, SPEC, until
@@ -251,10 +251,38 @@ async def test_what_owners_wrote_when_slots_were_last_followed_is_no_measure() -
         await pair.arriving(b=MOVED)
         begun = serving.cluster.calls["source.partitions"]
         await until(lambda: serving.cluster.calls["source.partitions"] > begun, "it is looked for")
-        assert pair.workers["b"].moves.followers._parts.tail.newest == {}
+        assert pair.workers["b"].moves.followers._needs.tail.newest == {}
         held.set()
         await pair.followed("b", MOVED)
         await until(lambda: windows(pair.workers["b"]) == windows(pair.workers["a"]), "it is up")
+
+
+async def test_a_partition_that_an_owner_has_not_found_yet_is_not_read_before_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else its records would be in the windows already when they are taken for the first time."""
+    monkeypatch.setattr(feeding, "_DISCOVERY_SECONDS", 1e9)
+    serving = Serving()
+    async with a_pair(serving) as pair, serving.running(serving.told("c", ())) as c:
+        pair.workers["c"] = c
+        serving.send(ALL, 10)
+        await serving.all_out()
+        serving.cluster.add_partitions(INPUT, 2)
+        for finder in ("b", "c"):
+            pair.workers[finder].feed._look_at = 0.0
+        serving.send(stations_of(SECOND), 1, partition=1)
+        await serving.all_out()
+        await pair.arriving(c={3, 5})
+        serving.send(stations_of({3}), 2, partition=1)
+        serving.send(stations_of({5}), 2, partition=1)
+        await serving.some_out(10 * len(ALL) + len(stations_of(SECOND)) + 4)
+        polls = serving.cluster.calls["source.poll"]
+        await until(lambda: serving.cluster.calls["source.poll"] > polls + 20, "all has been read")
+        assert c.report.status().followed_slots == ()
+        await pair.tell(a=FIRST - {3}, b=SECOND - {5}, c={3, 5})
+        await pair.settled()
+        await serving.all_out()
+    serving.assert_exact()
 
 
 async def test_a_worker_that_starts_follows_what_its_first_assignment_says() -> None:
