@@ -101,6 +101,8 @@ class Follower:
                     self.feed.allow(self._needs.tail.newest)
                     await self.feed.step()
                     self.is_up = self.is_up or self.feed.is_up
+                if self._needs.engine.mistaken_slots & self.slots:
+                    await self._anew()
             except ports.OffsetsOutOfRange:
                 log.warning("records that slots %s need are no longer held: read again", sorted(self.slots))
                 await self._anew()

@@ -354,3 +354,34 @@ async def test_aligned_slots_are_followed_in_their_partitions() -> None:
         read = {place.partition for place in pair.workers["b"].feed.parts if place.topic == INPUT}
         assert read == SECOND | MOVED
     serving.assert_exact()
+
+
+async def test_a_device_that_is_named_as_a_followed_stations_is_in_its_window_once_and_whole() -> None:
+    """What came under the device's own id is every worker's, and the owner files it as the station's."""
+    via = {"fields": ["hostId"], "via": "PARAM"}
+    heat = {"topic": "HEAT", "fields": ["hostId", "heat"], "windowSize": 5, "stationKey": via}
+    source = "def callback(station_id, given):\n    return list(given['heat_window'])\n"
+    serving = Serving(inputs=[heat], callback={"source": source})
+    for topic in ("HEAT", "PARAM"):
+        serving.cluster.create_topic(topic)
+    (station,) = stations_of({3}, each=1)
+    heated = iter(range(1, 100))
+
+    async def heat_up(times: int) -> None:
+        for _ in range(times):
+            serving.cluster.produce("HEAT", {"hostId": "H1", "heat": next(heated)})
+            await asyncio.sleep(0.01)
+
+    async with a_pair(serving) as pair:
+        b = pair.workers["b"]
+        await heat_up(3)
+        await pair.follow(b={3})
+        serving.cluster.produce("PARAM", {"stationId": station, "hostId": ["H1"]})
+        await until(lambda: b.engine.devices.get("PARAM") == {"H1": station}, "the device is named")
+        await heat_up(3)
+        await pair.followed("b", {3})
+        await pair.tell(a=FIRST - {3}, b=SECOND | {3})
+        await pair.settled()
+        await heat_up(1)
+        await until(lambda: dict(serving.outputs).get(station, [0])[-1] == 7, "its output")
+    assert dict(serving.outputs)[station] == [3, 4, 5, 6, 7]

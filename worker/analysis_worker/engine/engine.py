@@ -42,6 +42,7 @@ class Engine:
         self.layout = layouts.layout_of(settings.wiring)
         self.owned_slots = set(owned_slots)
         self.followed_slots: set[int] = set()  # another worker's, whose windows are kept up
+        self.mistaken_slots: set[int] = set()  # of these, those that lack what came under a device's id
         self.stations: dict[str, Station] = {}
         self.devices: dict[str, dict[str, str]] = {}  # via topic -> device id -> station id
         self.expired = 0
@@ -128,7 +129,9 @@ class Engine:
             if topic != via or window is None:
                 continue
             origin.windows[index] = origin.heads[index] = None
-            if target is not None:
+            if target is not None and target.followed:
+                self.mistaken_slots.add(target.slot)  # the device's records may be read there too
+            elif target is not None:
                 self._absorb(target, index, window)
         if not any(origin.windows) and not origin.in_flight and not origin.waiting:
             del self.stations[device]
@@ -241,6 +244,7 @@ class Engine:
         """These slots stay another worker's: the windows kept of their stations go."""
         gone = self.followed_slots.intersection(slots)
         self.followed_slots -= gone
+        self.mistaken_slots -= gone
         for station in list(self.stations.values()):
             if station.followed and station.slot in gone:
                 del self.stations[station.id]
