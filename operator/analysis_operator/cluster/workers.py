@@ -98,6 +98,7 @@ def report_of(document: Mapping[str, Any], pod_uid: str, last: Report | None = N
         slots=frozenset(map(int, worker["slots"])),
         letting_go=frozenset(map(int, worker.get("releasing_slots") or ())),
         followed=None if followed is None else frozenset(map(int, followed)),
+        restored=max(0.0, min(1.0, float(worker.get("restore_progress", 1.0)))),
         stations=int(worker.get("station_count") or 0),
         lags=lags,
         lag_seconds=max(map(float, seconds)) if seconds else None,

@@ -145,6 +145,8 @@ def _progressing(
     if waiting:
         turn = ", ".join(map(str, waiting))
         return _finding(kind, True, "RollingOut", f"shards {turn} wait for their turn")
+    if restoring := list(_restoring(shards)):
+        return _finding(kind, True, "Restoring", "; ".join(restoring))
     if told.ready_replicas < asked.workers.replicas:
         return _finding(kind, True, "Starting", f"{told.ready} workers are ready")
     if told.config.lagging and not told.config.refused:
@@ -158,6 +160,14 @@ def _following(intended: Mapping[int, Intent]) -> Iterator[str]:
     for number, intent in intended.items():
         if awaited := intent.holding.arriving - leaving:
             yield f"shard {number} follows {assignments.format_slots(awaited)}"
+
+
+def _restoring(shards: Iterable[Shard]) -> Iterator[str]:
+    """Say how much of their windows shards have back, in tens: each change of it is written."""
+    for shard in shards:
+        report = shard.report
+        if report is not None and report.state in ("restoring", "running") and report.restored < 1.0:
+            yield f"shard {shard.shard} has restored {int(report.restored * 10) * 10} % of its windows"
 
 
 def _degraded(observed: Observed, outcome: Accepted, shards: Sequence[Shard], told: ModuleStatus) -> Finding:

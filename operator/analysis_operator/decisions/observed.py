@@ -85,6 +85,7 @@ class Pod:
 class Report:
     """What a worker said of itself at `/status`, at `taken_at`; `lags` are records by topic and partition.
 
+    `restored` is how much of its windows is back since its start, or since it gained slots, from 0 to 1.
     `followed` are arriving slots whose windows are up with their present owner; None where the worker, being
     of an older version, has no word for that.
     """
@@ -100,6 +101,7 @@ class Report:
     slots: frozenset[int] = frozenset()
     letting_go: frozenset[int] = frozenset()
     followed: frozenset[int] | None = None
+    restored: float = 1.0
     stations: int = 0
     lags: Mapping[tuple[str, int], int] = dataclasses.field(default_factory=dict)
     lag_seconds: float | None = None

@@ -125,6 +125,12 @@ def _following() -> Fleet:
     return fleet
 
 
+def _restoring() -> Fleet:
+    fleet = fleets.settled(TWO)
+    fleet.said = {"restored": 0.47}
+    return fleet
+
+
 def _scaled_to_none() -> Fleet:
     fleet = _scaled(0)()
     fleet.settle()
@@ -195,6 +201,7 @@ SITUATIONS: Mapping[str, Situation] = {
     "handing over, not assigned": Situation(_handing_over, "Progressing", "Assigned", "False", "HandOver"),
     "following": Situation(_following, "Progressing", "Progressing", "True", "Following"),
     "following, all assigned": Situation(_following, "Progressing", "Assigned", "True", "Assigned"),
+    "windows come back": Situation(_restoring, "Progressing", "Progressing", "True", "Restoring"),
     "scaled to nothing": Situation(_scaled_to_none, "Suspended", "Ready", "False", "NoWorkers"),
     "scaled to nothing, not assigned": Situation(
         _scaled_to_none, "Suspended", "Assigned", "False", "NoWorkers"

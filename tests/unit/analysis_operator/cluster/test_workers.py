@@ -67,6 +67,10 @@ class TestARealPage:
         del document["worker"]["followed_slots"]
         assert workers.report_of(document, "pod-1").followed is None
 
+    @pytest.mark.parametrize(("said", "restored"), [(0.25, 0.25), (7, 1.0), (-1, 0.0)])
+    def test_tells_how_much_is_restored(self, said: float, restored: float) -> None:
+        assert report(restore_progress=said).restored == restored
+
     @pytest.mark.parametrize("state", statuses.STATES)
     def test_is_read_in_every_state(self, state: statuses.State) -> None:
         assert report(state=state).state == state

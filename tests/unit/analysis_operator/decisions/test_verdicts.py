@@ -145,3 +145,21 @@ def test_messages_are_no_longer_than_a_person_reads() -> None:
     fleet.seen["neighbours"] = Neighbours(missing=tuple((f"module-{number}", "T") for number in range(500)))
     longest = max(len(each.message) for each in fleet.plan().status.conditions)
     assert longest == conditions._LONGEST_MESSAGE
+
+
+class TestWindowsThatComeBack:
+    def test_are_told_by_shard_in_tens_so_that_not_each_record_is_a_write(self) -> None:
+        fleet = SITUATIONS["windows come back"].bring()
+        plan = fleet.plan()
+        told = fleets.condition(plan, "Progressing")[2]
+        assert told == "; ".join(f"shard {n} has restored 40 % of its windows" for n in range(2))
+        fleet.said = {"restored": 0.49}
+        assert fleet.plan().status == plan.status
+        fleet.said = {"restored": 0.5}
+        assert fleet.plan().status != plan.status
+
+    @pytest.mark.parametrize("state", ["starting", "stopping", "stopped", "failed"])
+    def test_are_not_told_of_a_worker_that_does_not_restore(self, state: str) -> None:
+        fleet = SITUATIONS["windows come back"].bring()
+        fleet.said["state"] = state
+        assert fleets.condition(fleet.plan(), "Progressing")[1] != "Restoring"
