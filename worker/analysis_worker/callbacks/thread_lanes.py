@@ -18,6 +18,8 @@ _STALL_SECONDS: Final = 0.01
 _PATIENCE_SECONDS: Final = 0.01
 _IMPATIENCE_SECONDS: Final = 1.0
 _MOST_THREADS: Final = 1024
+IDLE_SECONDS: Final = 60.0
+"""How long a thread waits for work before it ends; one always stays."""
 _STOP_LOOK_SECONDS: Final = 0.005
 
 
@@ -109,8 +111,8 @@ class ThreadLanes(lanes.Calls):
             try:
                 work = self._queue.popleft()
             except IndexError:
-                if not self._wait():
-                    break
+                if not self._wait(lane):
+                    return
                 continue
             self._run_work(lane, work)
         with self._ready:
@@ -120,19 +122,22 @@ class ThreadLanes(lanes.Calls):
         """Whether there are too many: those whose places others took are back, or fewer are allowed."""
         return len(self._lanes) > self._concurrency and len(self._lanes) - self.overdue() > self._concurrency
 
-    def _wait(self) -> bool:
+    def _wait(self, lane: lanes.Lane) -> bool:
+        """Wait for work; False for a lane that is one no longer, as there was none for long."""
         with self._ready:
-            if self._stopping:
-                return False
-            if self._queue:
+            if self._queue and not self._stopping:
                 return True
             self._idle += 1
             if self._idle == len(self._lanes):
                 self._rest.set()
-            self._ready.wait()
+            called = self._stopping or self._ready.wait(IDLE_SECONDS)
             self._idle -= 1
+            spare = not called and not self._woken and not self._queue and len(self._lanes) > 1
             self._woken = max(0, self._woken - 1)
-            return not self._stopping
+            if self._stopping or spare:
+                self._lanes.remove(lane)
+                return False
+            return True
 
     def _run_work(self, lane: lanes.Lane, work: Work) -> None:
         caller, finished, timeout = self._caller, calling.Finished(work), self._timeout

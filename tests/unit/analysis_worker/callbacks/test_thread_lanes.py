@@ -1,6 +1,7 @@
 """Plain functions in threads: one that sleeps keeps only its own station, and what comes late is dropped."""
 
 import asyncio
+import random
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from analysis_worker.callbacks import thread_lanes
 from tests.unit.analysis_worker.callbacks.called import Calls, Lanes
 from tests.unit.analysis_worker.in_memory import until
 
@@ -86,7 +88,7 @@ async def test_an_overdue_call_keeps_its_station_and_gives_its_place_to_others(m
     tried = make(sleeper, concurrency=2, timeout_seconds=0.05)
     tried.submit(tried.work("S0"), tried.work("S1"), *(tried.work(f"S{n}") for n in range(2, 10)))
     await tried.all_back(8)
-    assert tried.lanes.overdue() == 2
+    await until(lambda: tried.lanes.overdue() == 2, "both are overdue")
     assert tried.of("S0") == tried.of("S1") == []
     sleeper.awake.set()
     await tried.all_back(10)
@@ -238,3 +240,31 @@ async def test_what_a_delivery_leads_to_is_not_waited_for_within_it(make: Make) 
         await asyncio.sleep(0)
     assert turns > 10
     await tried.all_back(1_001)
+
+
+async def test_threads_that_have_long_had_no_work_end_but_for_one(
+    make: Make, threads: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(thread_lanes, "IDLE_SECONDS", 0.05)
+    sleeper = Sleeper("S0", "S1", "S2", "S3")
+    tried = make(sleeper, concurrency=8)
+    tried.submit(*(tried.work(f"S{number}") for number in range(5)))
+    await tried.all_back(1)
+    assert threads() >= 5
+    sleeper.awake.set()
+    await tried.all_back(5)
+    await until(lambda: threads() == 1, "the others have ended")
+    tried.submit(*(tried.work(f"S{number}") for number in range(5, 10)))
+    await tried.all_back(10)
+
+
+async def test_work_that_comes_as_a_thread_gives_up_waiting_is_done(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(thread_lanes, "IDLE_SECONDS", 0.0005)
+    chance = random.Random(1)
+    tried = make(lambda station_id, module_input: station_id)
+    for number in range(2_000):
+        tried.submit(tried.work(f"S{number}"))
+        await asyncio.sleep(chance.uniform(0.0, 0.001))
+    await tried.all_back(2_000)
