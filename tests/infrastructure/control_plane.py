@@ -178,9 +178,10 @@ class ControlPlane(cluster_access.ClusterAccess, startable.Startable):
         come a moment after the answer that it tells of: wait for it with `waiting.until`.
         """
         with self.layout.audit_log.open("rb") as log:
-            log.seek(since)
+            log.seek(max(0, since - 1))
             lines = log.read().split(b"\n")
-        return [json.loads(line) for line in lines[:-1]]
+        # No line is written at once: the first may have begun before that position, the last is under way.
+        return [json.loads(line) for line in lines[1 if since else 0 : -1]]
 
     def log_tail(self, program: str, lines: int = 40) -> str:
         """The last lines that etcd, kube-apiserver or kube-controller-manager printed."""

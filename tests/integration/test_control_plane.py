@@ -195,6 +195,20 @@ class TestAccess:
             ("delete", "carol", 403),
         ]
 
+    def test_events_since_the_middle_of_one_begin_with_the_next(
+        self, control_plane: ControlPlane, namespace: str
+    ) -> None:
+        """The position was taken while a line was being written."""
+        before = control_plane.audit_position()
+        control_plane.api.create(config_map("late", namespace, key="1"))
+        waiting.until(
+            lambda: len(control_plane.audit_events(since=before)) >= 2,
+            what="two events",
+            timeout_seconds=PATIENCE_SECONDS,
+        )
+        first, second = control_plane.audit_events(since=before)[:2]
+        assert control_plane.audit_events(since=before + 5)[0] == second != first
+
     def test_a_group_may_what_its_role_allows_and_no_more(
         self, control_plane: ControlPlane, namespace: str, other_client: api_client.ApiClient
     ) -> None:
