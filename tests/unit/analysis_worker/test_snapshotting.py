@@ -229,3 +229,31 @@ async def test_slots_come_back_from_a_snapshot_part_by_part_and_the_busiest_flow
     newest = dict(serving.outputs)
     assert newest[busiest] == [sum(range(102, 1_202)), 102, 1_201]
     assert all(newest[station] == [sum(range(1, 902)), 0, 901] for station in rest)
+
+
+async def test_files_of_slots_whose_part_is_still_to_come_are_there_when_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker was down for longer than snapshots are apart: the store may have more, and has not."""
+    module, stations = await snapshotted(tmp_path)
+    module.cluster.trim(INPUT, 0, before=sum(module.sent.values()))
+    gate, swept = threading.Event(), []
+    fetch, sweep = snapshotting.Snapshotting._fetch, store.Store.sweep
+
+    def slowly(self: snapshotting.Snapshotting, meanings: Any, held: Any) -> None:
+        assert len(held) == 1 or gate.wait(10)
+        fetch(self, meanings, held)
+
+    def counted(self: store.Store) -> None:
+        sweep(self)
+        swept.append(self)
+
+    monkeypatch.setattr(snapshotting.Snapshotting, "_has", lambda *_: False)
+    monkeypatch.setattr(snapshotting.Snapshotting, "_fetch", slowly)
+    monkeypatch.setattr(store.Store, "sweep", counted)
+    async with module.on("first"):
+        await until(lambda: len(swept) > 1, "what nobody needs is swept")
+        gate.set()
+        module.send(stations, 5)
+        await module.all_out()
+    module.assert_whole()

@@ -7,9 +7,8 @@ import os
 import pathlib
 import shutil
 import threading
-import uuid
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent import futures
 from typing import Any, Final
 
@@ -59,6 +58,14 @@ class Taken:
     windows: int = 0
     size: int = 0
     wrong: list[Wrong] = dataclasses.field(default_factory=list)
+
+    @contextlib.contextmanager
+    def told(self, slot: int, topic: str) -> Iterator[None]:
+        """What a snapshot says of a topic and cannot be used is told, and the next one tried."""
+        try:
+            yield
+        except snapshots.NotASnapshot as error:
+            self.wrong.append(Wrong(slot, topic, str(error)))
 
 
 Usable = Callable[[int, str, checkpoints.Topic | snapshots.Topic], bool]
@@ -148,28 +155,17 @@ class Importer:
         topics = kept.topics if kept is not None else {}
         good = {name: topic for name, topic in topics.items() if usable(slot, name, topic)}
         made: dict[str, checkpoints.Topic] = {}
-        try:
-            for name, topic in (found.topics if force else snapshots.ahead(good, found)).items():
-                if usable(slot, name, topic):
-                    self._make(slot, name, topic, made, taken)
-        finally:
-            if made:
-                self._keep(found, kept, made)
-                taken.slots += 1
-                taken.windows += sum(len(topic.windows) for topic in made.values())
-
-    def _make(
-        self,
-        slot: int,
-        name: str,
-        topic: snapshots.Topic,
-        made: dict[str, checkpoints.Topic],
-        taken: Taken,
-    ) -> None:
-        try:
-            made[name] = self._topic(topic, taken)
-        except snapshots.NotASnapshot as error:
-            taken.wrong.append(Wrong(slot, name, str(error)))
+        with self._files.making() as new_path:
+            try:
+                for name, topic in (found.topics if force else snapshots.ahead(good, found)).items():
+                    if usable(slot, name, topic):
+                        with taken.told(slot, name):
+                            made[name] = self._topic(topic, new_path, taken)
+            finally:
+                if made:
+                    self._keep(found, kept, made)
+                    taken.slots += 1
+                    taken.windows += sum(len(topic.windows) for topic in made.values())
 
     def _keep(
         self,
@@ -192,9 +188,11 @@ class Importer:
                 return kept
         return None
 
-    def _topic(self, topic: snapshots.Topic, taken: Taken) -> checkpoints.Topic:
+    def _topic(
+        self, topic: snapshots.Topic, new_path: Callable[[], pathlib.Path], taken: Taken
+    ) -> checkpoints.Topic:
         snapshots.check(topic)
-        paths = [self._files.directory / f"{uuid.uuid4().hex}.window" for _ in topic.windows]
+        paths = [new_path() for _ in topic.windows]
         try:
             with futures.ThreadPoolExecutor(_AT_ONCE) as pool:
                 made = [

@@ -12,7 +12,7 @@ import threading
 import time
 import uuid
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Literal
 
 from analysis_worker.engine import places
@@ -81,6 +81,7 @@ class Store:
         self._told_at = 0.0
         self._files: dict[str, weakref.ref[segment_files.SegmentFile]] = {}
         self._named: dict[int, frozenset[str]] = {}  # files that the checkpoint of a slot names
+        self._made: set[str] = set()  # files that are being made, which a checkpoint will name
 
     # -- its life -----------------------------------------------------------------------------------
 
@@ -179,7 +180,7 @@ class Store:
                 log.warning("slot %s: its files are of another module or cluster and are not used", slot)
             elif checkpoint is not None:
                 found[slot] = checkpoint
-                self._named[slot] = _files_of(checkpoint)
+                self._names(slot, _files_of(checkpoint))
         return Found(found, frozenset(slot for slot, each in found.items() if each.boot != self.boot))
 
     def slots(self) -> set[int]:
@@ -220,7 +221,7 @@ class Store:
         fresh = path.with_suffix(".fresh")
         fresh.write_bytes(checkpoints.encode(checkpoint))
         fresh.replace(path)
-        self._named[checkpoint.slot] = _files_of(checkpoint)
+        self._names(checkpoint.slot, _files_of(checkpoint))
 
     def proven(self) -> None:
         """The files have carried a worker as far as live records."""
@@ -230,17 +231,37 @@ class Store:
     def forget(self, slots: Iterable[int]) -> None:
         """These slots are another's."""
         for slot in slots:
-            self._named.pop(slot, None)
+            with self._lock:
+                self._named.pop(slot, None)
             with contextlib.suppress(OSError):
                 self.path_of(slot).unlink(missing_ok=True)
 
+    @contextlib.contextmanager
+    def making(self) -> Iterator[Callable[[], pathlib.Path]]:
+        """Paths for files that are filled meanwhile; at the end a checkpoint names what is to stay."""
+        names: set[str] = set()
+
+        def path() -> pathlib.Path:
+            name = f"{uuid.uuid4().hex}.window"
+            with self._lock:
+                self._made.add(name)
+            names.add(name)
+            return self.directory / name
+
+        try:
+            yield path
+        finally:
+            with self._lock:
+                self._made -= names
+
     def sweep(self) -> None:
-        """Delete the files that neither a checkpoint nor a living segment needs."""
-        named = frozenset().union(*self._named.values())
+        """Delete the files that neither a checkpoint nor a living segment needs, and nobody makes."""
+        for slot in self.slots() - self._named.keys():  # not asked for yet
+            with contextlib.suppress(OSError, checkpoints.NotACheckpoint):
+                self._names(slot, _files_of(checkpoints.decode(self.path_of(slot).read_bytes())))
         for path in self.directory.glob("*.window"):
             with self._lock:
-                living = self._files.get(path.name)
-                if path.name in named or (living is not None and living() is not None):
+                if self._needs(path.name):
                     continue
                 counted = self._files.pop(path.name, None) is not None
             with contextlib.suppress(OSError):
@@ -249,6 +270,18 @@ class Store:
                 path.with_suffix(".values").unlink(missing_ok=True)
                 if counted:  # what a former process left is not, unless it was taken
                     self.give(allocated)
+
+    def _names(self, slot: int, files: frozenset[str]) -> None:
+        with self._lock:
+            self._named[slot] = files
+
+    def _needs(self, name: str) -> bool:
+        living = self._files.get(name)
+        return (
+            name in self._made
+            or (living is not None and living() is not None)
+            or any(name in names for names in self._named.values())
+        )
 
     def path_of(self, slot: int) -> pathlib.Path:
         """The file of a slot's checkpoint."""

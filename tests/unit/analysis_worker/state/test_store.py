@@ -109,6 +109,37 @@ def test_a_file_that_a_checkpoint_names_is_swept_only_after_the_checkpoint(tmp_p
     assert windows(made) == []
 
 
+def test_the_files_of_a_slot_that_nobody_has_asked_for_yet_stay(tmp_path: Path) -> None:
+    """Slots come back in parts: those of a later part are still on the disk as they were."""
+    made = a_store(tmp_path)
+    home = a_home(made)
+    fill(home, 1)
+    (path,) = windows(made)
+    made.write(naming(3, path.name))
+    made.close()
+    other = a_store(tmp_path)
+    other.find([1, 2], "source")
+    other.sweep()
+    assert windows(other) == [path]
+    other.forget([3])
+    other.sweep()
+    assert windows(other) == []
+
+
+def test_a_file_stays_while_it_is_made_and_then_if_a_checkpoint_names_it(tmp_path: Path) -> None:
+    made = a_store(tmp_path)
+    with made.making() as new_path:
+        paths = {new_path(), new_path()}
+        for path in paths:
+            path.write_bytes(b"")
+        made.sweep()
+        assert set(windows(made)) == paths
+        kept = paths.pop()
+        made.write(naming(3, kept.name))
+    made.sweep()
+    assert windows(made) == [kept]
+
+
 def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
     made = a_store(tmp_path)
     made.write(naming(3, "a.window"))
