@@ -78,7 +78,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def give_buffers_back() -> None:
     """Have glibc take large buffers, as fetches are, from the kernel and give each back: see mallopt(3).
 
-    Else they come to lie on the heap between what stays, which then grows for hours.
+    Else they come to lie on the heap between what stays, and leave holes there.
     """
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):  # another C library
