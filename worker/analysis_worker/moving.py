@@ -80,8 +80,7 @@ class Moves:
         self.released = tuple(slot for slot in self.released if slot not in slots)
         followed = await self.followers.hand_over(slots)
         fresh = slots.difference(*(feed.reader.slots for feed in followed))
-        reader = intake.Reader(worker.engine, fresh, keeps_unclaimed=False)
-        restored = [worker.make_feed(feeding.Feed, reader)] if fresh else []
+        restored = [self._feed_of(fresh)] if fresh else []
         self.gains += [*followed, *restored]
         worker.engine.own(slots)
         worker.feed.expect(slots)
@@ -92,6 +91,10 @@ class Moves:
         for gain in restored:
             await self.restore(gain, held)
             self._arrive(gain)
+
+    def _feed_of(self, slots: frozenset[int]) -> feeding.Feed:
+        reader = intake.Reader(self._worker.engine, slots, keeps_unclaimed=False)
+        return self._worker.make_feed(feeding.Feed, reader)
 
     def _arrive(self, gain: feeding.Feed) -> None:
         self._arrivals[gain] = self._worker.spawn(functools.partial(self._bring_up, gain))
@@ -107,10 +110,7 @@ class Moves:
     def recover(self, parts: Sequence[frozenset[int]], held: starting.Progress) -> None:
         """Bring slots back part by part at a start, while the first feed is at work already."""
         worker = self._worker
-        gains = [
-            worker.make_feed(feeding.Feed, intake.Reader(worker.engine, part, keeps_unclaimed=False))
-            for part in parts
-        ]
+        gains = [self._feed_of(part) for part in parts]
         for gain in gains:
             worker.feed.expect(gain.reader.slots)
         self.gains += gains

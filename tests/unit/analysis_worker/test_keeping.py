@@ -413,6 +413,16 @@ async def test_a_station_that_expired_finds_its_slow_windows_again_and_only_them
         assert await serving.seen("S1") == {"power": [3], "price": [1, 2], "day": []}
 
 
+@contextlib.asynccontextmanager
+async def halves(serving: Slow) -> AsyncIterator[tuple[service.Worker, service.Worker]]:
+    """Two workers, each with half of the slots."""
+    async with (
+        serving.live(serving.told("a", range(4))) as a,
+        serving.live(serving.told("b", range(4, SLOTS))) as b,
+    ):
+        yield a, b
+
+
 async def moved(serving: Slow, a: service.Worker, b: service.Worker, slots: Iterable[int]) -> None:
     """Slots go from a to b."""
     gone = frozenset(slots)
@@ -426,10 +436,7 @@ async def moved(serving: Slow, a: service.Worker, b: service.Worker, slots: Iter
 async def test_a_slot_that_moves_takes_its_slow_windows_along(delivery: str) -> None:
     serving = Slow(delivery=delivery)
     (station,) = stations_of([3], each=1)
-    async with (
-        serving.live(serving.told("a", range(4))) as a,
-        serving.live(serving.told("b", range(4, SLOTS))) as b,
-    ):
+    async with halves(serving) as (a, b):
         serving.price(station, 1, 2, 3, 4)
         serving.days(1, 2, 3)
         await serving.seen(station)
@@ -450,10 +457,7 @@ async def test_a_slot_that_moves_takes_its_slow_windows_along(delivery: str) -> 
 async def test_a_slot_that_was_followed_takes_its_slow_windows_along_and_is_kept_on(delivery: str) -> None:
     serving = Slow(delivery=delivery)
     (station,) = stations_of([3], each=1)
-    async with (
-        serving.live(serving.told("a", range(4))) as a,
-        serving.live(serving.told("b", range(4, SLOTS))) as b,
-    ):
+    async with halves(serving) as (a, b):
         serving.price(station, 1, 2, 3, 4)
         await serving.seen(station)
         await serving.settled(a)
@@ -473,10 +477,7 @@ async def test_a_slot_that_was_followed_takes_its_slow_windows_along_and_is_kept
 
 async def test_whoever_takes_slot_0_over_keeps_what_is_for_all_from_there_on() -> None:
     serving = Slow()
-    async with (
-        serving.live(serving.told("a", range(4))) as a,
-        serving.live(serving.told("b", range(4, SLOTS))) as b,
-    ):
+    async with halves(serving) as (a, b):
         serving.days(1, 2)
         await serving.settled(a)
         await serving.settled(b)

@@ -121,7 +121,7 @@ class Store:
         """A file, if the window is large enough."""
         if size < self._least_rows:
             return places.HeapHome(capacity)
-        path = self.directory / f"{uuid.uuid4().hex}.window"
+        path = self._new_path()
         shape = segment_files.Shape(fields, size, capacity)
         return self._counted(segment_files.SegmentFile(path, shape, self))
 
@@ -242,11 +242,11 @@ class Store:
         names: set[str] = set()
 
         def path() -> pathlib.Path:
-            name = f"{uuid.uuid4().hex}.window"
+            fresh = self._new_path()
             with self._lock:
-                self._made.add(name)
-            names.add(name)
-            return self.directory / name
+                self._made.add(fresh.name)
+            names.add(fresh.name)
+            return fresh
 
         try:
             yield path
@@ -270,6 +270,9 @@ class Store:
                 path.with_suffix(".values").unlink(missing_ok=True)
                 if counted:  # what a former process left is not, unless it was taken
                     self.give(allocated)
+
+    def _new_path(self) -> pathlib.Path:
+        return self.directory / f"{uuid.uuid4().hex}.window"
 
     def _names(self, slot: int, files: frozenset[str]) -> None:
         with self._lock:
