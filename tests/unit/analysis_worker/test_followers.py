@@ -1,7 +1,9 @@
 """Slots followed before they arrive: their windows are there at once; till then their owner does all else."""
 
 import asyncio
+import contextlib
 import dataclasses
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from analysis_worker import feeding, followers, service
 from analysis_worker.engine import views
 from tests.fakes.kafka import FakeKafka
 from tests.unit.analysis_worker.in_memory import INPUT, SPEC, until
-from tests.unit.analysis_worker.pairs import ALL, FIRST, MOVED, SECOND, a_pair
+from tests.unit.analysis_worker.pairs import ALL, FIRST, MOVED, SECOND, Pair, a_pair
 from tests.unit.analysis_worker.serving import SLOTS, Serving, sending, stations_of
 
 DELIVERIES = pytest.mark.parametrize("delivery", ["AtLeastOnce", "ExactlyOnce"])
@@ -24,6 +26,16 @@ def windows(worker: service.Worker) -> dict[str, list[Any]]:
         for station in worker.engine.stations.values()
         if station.slot in MOVED
     }
+
+
+@contextlib.asynccontextmanager
+async def a_followed_pair(serving: Serving, times: int) -> AsyncIterator[Pair]:
+    """Two workers after so many records of each station; the second is up with the slots that will move."""
+    async with a_pair(serving) as pair:
+        serving.send(ALL, times)
+        await serving.all_out()
+        await pair.follow(b=MOVED)
+        yield pair
 
 
 async def test_a_follower_has_the_windows_while_another_owner_goes_on_and_does_nothing_else() -> None:
@@ -69,10 +81,7 @@ async def test_what_a_gainer_reads_again_of_a_followed_slot_is_only_what_came_la
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     serving = Serving()
-    async with a_pair(serving) as pair:
-        serving.send(ALL, 300)
-        await serving.all_out()
-        await pair.follow(b=MOVED)
+    async with a_followed_pair(serving, 300) as pair:
         read: list[int] = []
         monkeypatch.setattr(pair.workers["b"].metrics, "consumed", lambda topic, count: read.append(count))
         await pair.move(MOVED)
@@ -107,10 +116,7 @@ async def test_slots_of_two_losers_arrive_one_after_the_other() -> None:
 
 async def test_slots_that_will_not_arrive_after_all_leave_nothing_behind() -> None:
     serving = Serving()
-    async with a_pair(serving) as pair:
-        serving.send(ALL, 10)
-        await serving.all_out()
-        await pair.follow(b=MOVED)
+    async with a_followed_pair(serving, 10) as pair:
         await pair.follow(b={2})
         assert set(windows(pair.workers["b"])) == set(stations_of({2}))
         await pair.arriving(b=())
@@ -143,10 +149,7 @@ async def test_a_slot_that_arrives_before_it_could_be_followed_is_restored_as_ev
 
 async def test_a_slot_whose_owner_is_killed_while_it_is_followed_goes_on_from_what_was_done() -> None:
     serving = Serving(partitions=2)
-    async with a_pair(serving) as pair:
-        serving.send(ALL, 50)
-        await serving.all_out()
-        await pair.follow(b=MOVED)
+    async with a_followed_pair(serving, 50) as pair:
         for task in pair.workers["a"]._tasks:
             task.cancel()  # as kill -9 would: it says nothing of letting go
         serving.send(ALL, 5)
@@ -195,10 +198,7 @@ def callback(station_id, module_input):
 """
     serving = Serving(callback={"source": source})
     serving.cluster.create_topic("HEAT")
-    async with a_pair(serving) as pair:
-        serving.send(ALL, 20)
-        await serving.all_out()
-        await pair.follow(b=MOVED)
+    async with a_followed_pair(serving, 20) as pair:
         heat = {"topic": "HEAT", "fields": ["stationId", "heat"], "windowSize": 2, "trigger": False}
         serving.spec["inputs"] = [*SPEC["inputs"], heat]
         await pair.tell(a=FIRST, b=SECOND)
@@ -220,10 +220,7 @@ def callback(station_id, module_input):
 
 async def test_a_hot_change_while_slots_are_followed_begins_that_anew() -> None:
     serving = Serving()
-    async with a_pair(serving) as pair:
-        serving.send(ALL, 20)
-        await serving.all_out()
-        await pair.follow(b=MOVED)
+    async with a_followed_pair(serving, 20) as pair:
         serving.spec["inputs"] = [{**SPEC["inputs"][0], "fields": ["stationId", "power", "soc"]}]
         changed = serving.told("b", SECOND).module_spec
         await pair.workers["b"].apply(dataclasses.replace(pair.workers["b"].assignment, module_spec=changed))
@@ -240,10 +237,7 @@ async def test_a_hot_change_while_slots_are_followed_begins_that_anew() -> None:
 
 async def test_what_owners_wrote_when_slots_were_last_followed_is_no_measure() -> None:
     serving = Serving()
-    async with a_pair(serving) as pair:
-        serving.send(ALL, 10)
-        await serving.all_out()
-        await pair.follow(b=MOVED)
+    async with a_followed_pair(serving, 10) as pair:
         await pair.arriving(b=())
         serving.send(ALL, 10)
         await serving.all_out()
